@@ -1,0 +1,29 @@
+"""audiolib: text goes in, music comes out, and all that was made is found again."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from audiolib.clip import Clip, Recipe, SearchHit
+    from audiolib.errors import AudiolibError
+    from audiolib.library import AudioLibrary
+
+__all__ = ["AudioLibrary", "AudiolibError", "Clip", "Recipe", "SearchHit", "__version__"]
+
+_HOMES = {
+    "AudioLibrary": "audiolib.library",
+    "AudiolibError": "audiolib.errors",
+    "Clip": "audiolib.clip",
+    "Recipe": "audiolib.clip",
+    "SearchHit": "audiolib.clip",
+    "__version__": "audiolib.version",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that `import audiolib` stays instant."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'audiolib' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(home), name)

@@ -1,0 +1,127 @@
+"""The values that the library speaks in: a clip, the recipe that made it, a hit of a search."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from audiolib.jsonfields import from_document, to_document
+
+Kind = Literal["generated", "imported"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """All that made a generated clip; with the same recipe and backend it can be made again.
+
+    `duration` is the length that was asked for in seconds, `None` where steps were asked for instead;
+    `steps` is the number of decoder steps either way. `batch_size` is how many clips were decoded together.
+    """
+
+    prompt: str
+    model: str
+    weights_digest: str
+    seed: int
+    temperature: float
+    top_k: int
+    top_p: float
+    guidance: float
+    steps: int
+    duration: float | None
+    batch_size: int
+    backend: str
+    dtype: str
+    audiolib_version: str
+    parent_id: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as a JSON object."""
+        return to_document(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, object]) -> "Recipe":
+        """Read a recipe.
+
+        Args:
+            document: What `to_json` returned; unknown keys are ignored.
+
+        Raises:
+            ValueError: A field is missing or of the wrong kind.
+        """
+        return from_document(cls, document)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One audio file of the library. The field names are those of every JSON output; `None` means unknown.
+
+    `path` is absolute, `duration` in seconds, `sample_rate` in Hz, `created_at` ISO 8601 in UTC,
+    `tempo_bpm` in beats a minute, `loudness_lufs` in LUFS. `sha256` is over the file, `audio_sha256` over
+    its decoded samples.
+    """
+
+    id: str
+    path: Path
+    prompt: str | None
+    title: str
+    model: str | None
+    seed: int | None
+    duration: float
+    sample_rate: int
+    channels: int
+    tags: tuple[str, ...] = ()
+    rating: int | None = None
+    created_at: str
+    kind: Kind
+    parent_id: str | None = None
+    transcript: str | None = None
+    language: str | None = None
+    tempo_bpm: float | None = None
+    key: str | None = None
+    loudness_lufs: float | None = None
+    sha256: str
+    audio_sha256: str
+    license: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the clip as a JSON object."""
+        return to_document(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, object]) -> "Clip":
+        """Read a clip.
+
+        Args:
+            document: What `to_json` returned; unknown keys are ignored.
+
+        Raises:
+            ValueError: A field is missing or of the wrong kind.
+        """
+        return from_document(cls, document)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """A clip that a search found, with its score: max(0, cosine similarity) to the query, 1 is closest."""
+
+    clip: Clip
+    score: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the clip's JSON object with `score` added."""
+        return {**self.clip.to_json(), "score": self.score}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, object]) -> "SearchHit":
+        """Read a hit.
+
+        Args:
+            document: What `to_json` returned; unknown keys are ignored.
+
+        Raises:
+            ValueError: A field is missing or of the wrong kind.
+        """
+        score = document.get("score")
+        if not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 1:
+            raise ValueError("'score' must be a number from 0 to 1")
+        return cls(clip=Clip.from_json(document), score=float(score))

@@ -1,0 +1,82 @@
+"""Frozen dataclasses from JSON and back, strictly: a wrong type is an error that names the field."""
+
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def to_document(value: object) -> dict[str, Any]:
+    """Return a dataclass of plain fields as a JSON object; tuples become lists, paths strings.
+
+    Args:
+        value: A dataclass instance whose fields `from_document` can read.
+    """
+    document: dict[str, Any] = {}
+    for field in fields(value):  # type: ignore[arg-type]  # any dataclass; there is no type for that
+        item = getattr(value, field.name)
+        if isinstance(item, tuple):
+            item = list(item)
+        elif isinstance(item, Path):
+            item = str(item)
+        document[field.name] = item
+    return document
+
+
+def from_document(cls: type[T], document: Mapping[str, object]) -> T:
+    """Build `cls` from a JSON object; keys that it does not know are left alone.
+
+    Args:
+        cls: A dataclass of str, int, float, Path, tuple[str, ...], Literal, or one of those or None.
+        document: The parsed JSON object.
+
+    Raises:
+        ValueError: A field is missing or has the wrong type; the message names it.
+    """
+    if not isinstance(document, Mapping):
+        raise ValueError("a JSON object was expected")
+    values: dict[str, object] = {}
+    hints = _hints(cls)  # type: ignore[arg-type]  # classes are hashable
+    for field in fields(cls):  # type: ignore[arg-type]  # any dataclass
+        if field.name in document:
+            values[field.name] = _convert(field.name, document[field.name], hints[field.name])
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"{field.name!r} is missing")
+    return cls(**values)
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def _convert(name: str, value: object, hint: Any) -> object:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in get_args(hint):
+            return None
+        (hint,) = (arg for arg in get_args(hint) if arg is not type(None))
+        return _convert(name, value, hint)
+    if origin is Literal:
+        if value in get_args(hint):
+            return value
+    elif origin is tuple:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+    elif hint is float:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    elif hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif hint is Path:
+        if isinstance(value, str):
+            return Path(value)
+    elif isinstance(value, hint):
+        return value
+    raise ValueError(f"{name!r} has a value of the wrong kind")
