@@ -39,7 +39,7 @@ $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) || { \
 		rm -rf $(VENV); echo "The environment could not be made. On Debian: apt install python3-venv"; exit 1; }
 	@echo "== setup: installing audiolib and its packages (.[$(EXTRAS)]); once, a few minutes"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[$(EXTRAS)]"
 	@touch $(STAMP)
 	@echo "== setup: done"
 

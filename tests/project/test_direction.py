@@ -14,7 +14,14 @@ MAY_IMPORT = {
     "indexing": {"indexing"},
 }
 # What a CLI module may know: the facade, the values it returns, settings, errors and other CLI modules.
-CLI_MAY_IMPORT = ("audiolib.library", "audiolib.clip", "audiolib.settings", "audiolib.errors", "audiolib.cli")
+CLI_MAY_IMPORT = (
+    "audiolib.library",
+    "audiolib.clip",
+    "audiolib.settings",
+    "audiolib.errors",
+    "audiolib.version",
+    "audiolib.cli",
+)
 # torch costs seconds at every command and gigabytes on disk: nothing of ours imports it at run time.
 BANNED = {"torch", "transformers", "torchaudio", "librosa"}
 
