@@ -1,0 +1,244 @@
+"""From a model's name to its folder, and from a folder to config and weights: the only module that reads weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from generation.config import MusicGenConfig
+from generation.errors import CheckpointError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    import mlx.core as mx
+
+_log = logging.getLogger(__name__)
+
+STARTER = "starter"
+PREFERRED = "facebook/musicgen-small"
+"""What is used when nothing is named and it is on this machine already; else the starter."""
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundModel:
+    """A checkpoint on this machine: the name it goes by, and its folder."""
+
+    model_id: str
+    path: Path
+
+
+def models_dirs() -> list[Path]:
+    """Folders that hold checkpoints, first wins: `AUDIOLIB_MODELS` or `./mlx-models`, then what ships with us."""
+    package = Path(__file__).resolve().parent
+    # In a wheel the starter lies inside the package, in a checkout beside it.
+    candidates = [Path(os.environ.get("AUDIOLIB_MODELS") or "mlx-models"), package / "_bundled"]
+    candidates.append(package.parent / "mlx-models")
+    unique: list[Path] = []
+    for folder in candidates:
+        if folder.resolve() not in [known.resolve() for known in unique]:
+            unique.append(folder)
+    return unique
+
+
+def _hub_cache() -> Path:
+    """The Hugging Face cache, found without importing huggingface_hub."""
+    explicit = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    if explicit:
+        return Path(explicit)
+    return Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
+
+
+def _cached_snapshot(repository: str) -> Path | None:
+    folder = _hub_cache() / f"models--{repository.replace('/', '--')}"
+    try:
+        revision = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    snapshot = folder / "snapshots" / revision
+    return snapshot if (snapshot / "config.json").is_file() else None
+
+
+def repository_name(name: str) -> str:
+    """`musicgen-small` is short for `facebook/musicgen-small`."""
+    return f"facebook/{name}" if re.fullmatch(r"musicgen-[\w-]+", name) else name
+
+
+def _locate(name: str) -> Path | None:
+    if os.sep not in name or len(Path(name).parts) == 2:
+        for folder in models_dirs():
+            candidate = folder / name.split("/")[-1]
+            if (candidate / "config.json").is_file():
+                return candidate
+    return _cached_snapshot(repository_name(name))
+
+
+def find_model(name: str | Path | None = None) -> FoundModel:
+    """The checkpoint of that name or path; without one, `AUDIOLIB_MODEL`, musicgen-small if it is here, the starter.
+
+    Raises:
+        ModelNotFoundError: it is not on this machine. Nothing is ever downloaded here.
+    """
+    name = name or os.environ.get("AUDIOLIB_MODEL") or None
+    if name is None:
+        for default in (PREFERRED, STARTER):
+            path = _locate(default)
+            if path is not None:
+                return FoundModel(model_id=default, path=path)
+        raise ModelNotFoundError(
+            "No model is on this machine, not even the starter that ships with audiolib; "
+            f"get one with `audiolib models pull {PREFERRED}`."
+        )
+    as_path = Path(name).expanduser()
+    if (as_path / "config.json").is_file():
+        return FoundModel(model_id=as_path.resolve().name, path=as_path)
+    path = None if isinstance(name, Path) else _locate(name)
+    if path is None:
+        text = str(name)
+        if as_path.is_absolute() or text.startswith((".", "~")) or as_path.exists():
+            raise ModelNotFoundError(f"{text} is no model folder: it has no config.json.")
+        raise ModelNotFoundError(
+            f"The model {text!r} is not on this machine; get it with `audiolib models pull {repository_name(text)}`, "
+            "or see `audiolib models list`."
+        )
+    text = str(name)
+    return FoundModel(model_id=text if text == STARTER else repository_name(text), path=path)
+
+
+def list_models() -> list[FoundModel]:
+    """Every MusicGen checkpoint on this machine: in the model folders and in the Hugging Face cache."""
+    found: dict[str, FoundModel] = {}
+    for folder in models_dirs():
+        for config in sorted(folder.glob("*/config.json")):
+            if _model_type(config) == "musicgen":
+                name = repository_name(config.parent.name)
+                found.setdefault(name, FoundModel(model_id=name, path=config.parent))
+    for folder in sorted(_hub_cache().glob("models--*--*")):
+        name = folder.name.removeprefix("models--").replace("--", "/", 1)
+        path = _cached_snapshot(name)
+        if path is not None and _model_type(path / "config.json") == "musicgen":
+            found.setdefault(name, FoundModel(model_id=name, path=path))
+    return list(found.values())
+
+
+def _model_type(config: Path) -> str | None:
+    try:
+        values = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values.get("model_type") if isinstance(values, dict) else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON.") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} is not a JSON object.")
+    return values
+
+
+def load_config(folder: Path) -> MusicGenConfig:
+    """Read `config.json`.
+
+    Raises:
+        CheckpointError: it is missing, broken or contradicts itself.
+    """
+    return MusicGenConfig.from_dict(_read_json(folder / "config.json"))
+
+
+def load_generation_config(folder: Path) -> Mapping[str, Any]:
+    """The checkpoint's own sampling settings; empty where it has none."""
+    path = folder / "generation_config.json"
+    return _read_json(path) if path.is_file() else {}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors of a checkpoint: one file, or the shards that its index names.
+
+    Raises:
+        CheckpointError: there are none, or a shard is missing.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(_read_json(index).get("weight_map", {}).values()))
+        files = [folder / name for name in names if Path(name).name == name]
+        lost = [path.name for path in files if not path.is_file()]
+        if lost or len(files) != len(names) or not files:
+            raise CheckpointError(
+                f"{folder} lacks the shard(s) {', '.join(lost) or 'that its index should name'}."
+            )
+        return files
+    whole = folder / "model.safetensors"
+    if not whole.is_file():
+        raise CheckpointError(
+            f"{folder} has no model.safetensors; pull the model again with `audiolib models pull`."
+        )
+    return [whole]
+
+
+def load_tensors(folder: Path) -> dict[str, mx.array]:
+    """Every tensor of a checkpoint by its published name.
+
+    Raises:
+        CheckpointError: a file is missing, cut short or no safetensors, or two shards hold the same name.
+    """
+    import mlx.core as mx
+
+    tensors: dict[str, mx.array] = {}
+    for path in weight_files(folder):
+        try:
+            part = mx.load(str(path))
+        except (RuntimeError, ValueError, OSError) as error:
+            raise CheckpointError(f"{path} cannot be read as safetensors: {error}.") from error
+        if not isinstance(part, dict):
+            raise CheckpointError(f"{path} holds no named tensors.")
+        double = tensors.keys() & part.keys()
+        if double:
+            raise CheckpointError(f"{path} repeats the tensor {min(double)} of another shard.")
+        tensors.update(part)
+    return tensors
+
+
+def weight_digest(folder: Path) -> str:
+    """`sha256:<hex>` over the weights; for shards, over the list of their digests."""
+    digests = [_file_digest(path) for path in weight_files(folder)]
+    if len(digests) == 1:
+        return f"sha256:{digests[0]}"
+    return f"sha256:{hashlib.sha256(chr(10).join(digests).encode()).hexdigest()}"
+
+
+def _file_digest(path: Path) -> str:
+    # The hub's cache names a large file by its sha256, so gigabytes need not be read again.
+    blob = path.resolve().name
+    if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob):
+        return blob
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def model_license(folder: Path, model_id: str = "") -> str | None:
+    """The licence named at the head of the checkpoint's model card; Meta's weights are known without one."""
+    try:
+        card = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        card = ""
+    if card.startswith("---"):
+        head = card[3:].split("\n---", 1)[0]
+        match = re.search(r"^license:\s*(\S+)", head, re.MULTILINE)
+        if match:
+            return match.group(1)
+    return "cc-by-nc-4.0" if model_id.startswith("facebook/musicgen") else None

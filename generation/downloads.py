@@ -1,0 +1,87 @@
+"""Checkpoints from the Hugging Face hub, only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from generation.checkpoints import models_dirs, repository_name
+from generation.errors import DownloadError
+
+_PATTERNS = [
+    "*.json",
+    "*.safetensors",
+    "*.npz",
+    "spiece.model",
+    "*.txt",
+    "README.md",
+    "1_Pooling/config.json",
+]
+"""Weights without pickles, tokenizers and cards of MusicGen, Whisper and sentence-transformers repositories."""
+
+
+def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Download a repository into the first model folder and return where it lies.
+
+    Args:
+        name: `owner/name` on the hub; `musicgen-small` stands for `facebook/musicgen-small`.
+        progress: Called with the bytes done and the bytes in all.
+
+    Raises:
+        DownloadError: the name is wrong, the hub is not reachable, `HF_HUB_OFFLINE` is set, or the disk is full.
+    """
+    from huggingface_hub import errors, snapshot_download
+
+    repository = repository_name(name)
+    if repository.count("/") != 1:
+        raise DownloadError(
+            f"{name!r} is no repository; name it as owner/name, as in facebook/musicgen-small."
+        )
+    target = models_dirs()[0] / repository.split("/")[1]
+    options: dict[str, Any] = {} if progress is None else {"tqdm_class": _reporter(progress)}
+    try:
+        snapshot_download(repository, local_dir=target, allow_patterns=_PATTERNS, **options)
+    except errors.OfflineModeIsEnabled as error:
+        raise DownloadError(
+            "HF_HUB_OFFLINE is set, so nothing is downloaded; unset it and try again."
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise DownloadError(
+            f"The hub has no public repository {repository!r} (or it needs HF_TOKEN)."
+        ) from error
+    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise DownloadError(f"{repository} could not be downloaded: {reason}") from error
+    if not any(target.glob("*.safetensors")) and not any(target.glob("*.npz")):
+        raise DownloadError(f"{repository} publishes no safetensors weights, so it cannot be used as it is.")
+    return target
+
+
+def _reporter(progress: Callable[[int, int], None]) -> type[Any]:
+    """A tqdm that draws nothing and tells `progress` the bytes instead."""
+    from tqdm import tqdm
+
+    class Reporter(tqdm):  # type: ignore[type-arg]  # tqdm is generic in its stubs only
+        def __init__(self, *args: Any, **options: Any) -> None:
+            options.pop("name", None)
+            self._bytes = options.get("unit") == "B"
+            super().__init__(*args, **{**options, "disable": False, "file": _Nowhere()})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            shown = super().update(n)
+            if self._bytes and self.total:
+                progress(int(self.n), int(self.total))
+            return shown
+
+    return Reporter
+
+
+class _Nowhere:
+    """A stream that keeps nothing."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        return None

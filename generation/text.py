@@ -1,0 +1,63 @@
+"""Prompts to T5's token ids, with the tokenizer file that lies beside the checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from generation.errors import CheckpointError
+
+
+class Tokenizer(Protocol):
+    """What the model needs of a tokenizer."""
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, the end token included."""
+        ...
+
+
+class SentencePieceTokenizer:
+    """`spiece.model`, as published with every T5 and MusicGen."""
+
+    def __init__(self, path: Path, eos: int) -> None:
+        import sentencepiece
+
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
+        except (OSError, RuntimeError) as error:
+            raise CheckpointError(f"{path} cannot be read as a SentencePiece model.") from error
+        self._eos = eos
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, the end token included."""
+        return [*self._processor.encode(text), self._eos]
+
+
+class FastTokenizer:
+    """`tokenizer.json`, for checkpoints that carry no `spiece.model`."""
+
+    def __init__(self, path: Path, eos: int) -> None:
+        from tokenizers import Tokenizer as Backend
+
+        try:
+            self._backend = Backend.from_file(str(path))
+        except Exception as error:  # the Rust library raises plain Exception
+            raise CheckpointError(f"{path} cannot be read as a tokenizer.") from error
+        self._eos = eos
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, the end token included."""
+        return [*self._backend.encode(text, add_special_tokens=False).ids, self._eos]
+
+
+def load_tokenizer(folder: Path, eos: int) -> Tokenizer:
+    """The tokenizer of the checkpoint in `folder`: `spiece.model`, else `tokenizer.json`.
+
+    Raises:
+        CheckpointError: there is neither, or it cannot be read.
+    """
+    if (folder / "spiece.model").is_file():
+        return SentencePieceTokenizer(folder / "spiece.model", eos)
+    if (folder / "tokenizer.json").is_file():
+        return FastTokenizer(folder / "tokenizer.json", eos)
+    raise CheckpointError(f"{folder} has no spiece.model and no tokenizer.json.")

@@ -1,0 +1,81 @@
+"""A complete checkpoint of a few thousand random parameters, for tests and for trying the pipeline without weights."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+
+from generation import weights
+from generation.config import MusicGenConfig
+from generation.musicgen import Parts
+
+
+def make_tiny_checkpoint(folder: Path, seed: int = 0, config: MusicGenConfig | None = None) -> Path:
+    """Write config, weights and tokenizer of a random MusicGen into `folder` and return it.
+
+    Args:
+        folder: Is made where it does not exist.
+        seed: Of the random weights.
+        config: Its geometry; the smallest one by default.
+    """
+    config = config or MusicGenConfig.tiny()
+    parts = Parts(config)
+    flat = tree_flatten(parts.parameters())
+    keys = mx.random.split(mx.random.key(seed), len(flat))
+    # Scaled so that signals neither die nor blow up on their way through the layers.
+    drawn = [
+        (name, mx.random.normal(v.shape, key=keys[i]) * (0.5 if v.ndim == 1 else v[0].size ** -0.5))
+        for i, (name, v) in enumerate(flat)
+    ]
+    parts.load_weights(drawn)
+    save_checkpoint(folder, config, parts)
+    write_word_tokenizer(folder / "spiece.model", config.text_encoder.vocab_size)
+    return folder
+
+
+def save_checkpoint(
+    folder: Path, config: MusicGenConfig, parts: Parts, *, dtype: mx.Dtype = mx.float32
+) -> None:
+    """Write `config.json`, `generation_config.json` and `model.safetensors` in the Hugging Face layout."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = weights.to_hugging_face(dict(tree_flatten(parts.parameters())), weights.plan(config, parts))
+    stored = {name: value.astype(dtype) for name, value in tensors.items()}
+    mx.save_safetensors(str(folder / "model.safetensors"), stored, {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
+    decoder = config.decoder
+    generation = {
+        "do_sample": True,
+        "guidance_scale": 3.0,
+        "max_length": 1500,
+        "bos_token_id": decoder.bos_token_id,
+        "decoder_start_token_id": decoder.bos_token_id,
+        "pad_token_id": decoder.pad_token_id,
+    }
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n", encoding="utf-8")
+
+
+def write_word_tokenizer(path: Path, vocab_size: int) -> None:
+    """Train a SentencePiece model of at most `vocab_size` pieces on a few phrases, with T5's special tokens."""
+    import sentencepiece
+
+    words = (
+        "calm happy sad slow fast dark bright piano rock guitar drums strings electronic ambient melody loop"
+    )
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([words, *words.split()]),
+        model_writer=written,
+        vocab_size=vocab_size,
+        hard_vocab_limit=False,
+        character_coverage=1.0,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        minloglevel=2,
+    )
+    path.write_bytes(written.getvalue())
