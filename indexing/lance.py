@@ -1,0 +1,117 @@
+"""LanceDB's connection: open, make, drop, retry, and its errors in our words. Only store.py uses it.
+
+The table is opened anew for every operation (about 2 ms): a handle that is kept sees neither what other
+processes write nor a table that was dropped and made again.
+"""
+
+import gc
+import logging
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from indexing.errors import IndexDamagedError, IndexingError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from lancedb.db import DBConnection
+    from lancedb.table import Table
+
+TABLE = "clips"
+_ATTEMPTS = 12
+_LONGEST_PAUSE_S = 0.4
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+
+def open_table(folder: Path) -> "Table | None":
+    """The table, or None where none was made yet.
+
+    Raises:
+        IndexDamagedError: There is one and it cannot be opened.
+    """
+    if not _has_files(folder):
+        return None
+    with errors_of(folder):
+        return _connect(folder).open_table(TABLE)
+
+
+def create_table(folder: Path, schema: "pa.Schema") -> "Table":
+    """The new, empty table; where another process was quicker, that process's."""
+    with errors_of(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return _connect(folder).create_table(TABLE, schema=schema)
+        except (RuntimeError, ValueError):
+            if not _has_files(folder):
+                raise
+            return _connect(folder).open_table(TABLE)
+
+
+def drop_table(folder: Path) -> None:
+    """Removes the table, readable or not."""
+    with errors_of(folder):
+        if (folder / f"{TABLE}.lance").exists():
+            shutil.rmtree(folder / f"{TABLE}.lance")
+
+
+def retry(folder: Path, operation: Callable[[], Result]) -> Result:
+    """Runs an operation again while other processes' commits come between.
+
+    Raises:
+        IndexingError: Others kept the table busy through every attempt.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            return operation()
+        except (RuntimeError, ValueError, OSError) as error:
+            if "conflict" not in str(error).lower():
+                raise
+            logger.debug("Commit conflict, attempt %d: %s", attempt + 1, error)
+            # Jitter keeps two writers from meeting again at every attempt.
+            time.sleep(random.uniform(0, _LONGEST_PAUSE_S) * (attempt + 1) / _ATTEMPTS)  # noqa: S311
+    raise IndexingError(f"The search index in {folder} is busy with other writers; try again.")
+
+
+@contextmanager
+def errors_of(folder: Path) -> Iterator[None]:
+    """Turns what LanceDB, Arrow and the file system raise into this package's errors."""
+    try:
+        yield
+    except IndexingError:
+        raise
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "os error 28" in str(error) or "No space left" in str(error):
+            raise IndexingError(f"The disk is full: the search index in {folder} was not written.") from error
+        if any(words in str(error) for words in ("Permission denied", "Read-only", "os error 13")):
+            raise IndexingError(
+                f"The search index in {folder} cannot be read or written: {reason}"
+            ) from error
+        raise IndexDamagedError(
+            f"The search index in {folder} is damaged ({reason[:200]}). "
+            "Run `audiolib index --rebuild`: it is made again from the clips."
+        ) from error
+
+
+def _has_files(folder: Path) -> bool:
+    # Another process may be between making the folders and its first commit; that is not a table yet.
+    table = folder / f"{TABLE}.lance"
+    return any(next((table / part).glob("*"), None) for part in ("_versions", "data"))
+
+
+def _connect(folder: Path) -> "DBConnection":
+    # The import makes some hundred thousand objects; without the collector it is a tenth quicker.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        import lancedb
+    finally:
+        if collecting:
+            gc.enable()
+    return lancedb.connect(folder)
