@@ -152,6 +152,7 @@ class DecoderConfig:
     num_codebooks: int = 4
     audio_channels: int = 1
     activation_function: str = "gelu"
+    dropout: float = 0.0  # in training only
     pad_token_id: int = 2048
     bos_token_id: int = 2048
 
@@ -242,7 +243,7 @@ class MusicGenConfig:
             "is_encoder_decoder": True,
             "text_encoder": {**text, "model_type": "t5", "is_encoder_decoder": False},
             "audio_encoder": {**codec, "model_type": "encodec"},
-            "decoder": {**decoder, "model_type": "musicgen_decoder", "is_decoder": True, "dropout": 0.0},
+            "decoder": {**decoder, "model_type": "musicgen_decoder", "is_decoder": True},
         }
 
     @classmethod

@@ -135,14 +135,15 @@ class Block(nn.Module):
         self.fc1 = Linear(dim, config.ffn_dim, bias=False)
         self.fc2 = Linear(config.ffn_dim, dim, bias=False)
         self.ffn_norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(config.dropout)  # does nothing outside training
         self._activation = config.activation_function
 
     def __call__(
         self, x: mx.array, memories: list[TextMemory], layer: int, cache: KVCache | None
     ) -> mx.array:
-        x = x + self.self_attn(self.self_attn_norm(x), cache)
-        x = x + self.cross_attn(self.cross_attn_norm(x), memories, layer)
-        return x + self.fc2(activation(self._activation, self.fc1(self.ffn_norm(x))))
+        x = x + self.dropout(self.self_attn(self.self_attn_norm(x), cache))
+        x = x + self.dropout(self.cross_attn(self.cross_attn_norm(x), memories, layer))
+        return x + self.dropout(self.fc2(activation(self._activation, self.fc1(self.ffn_norm(x)))))
 
 
 class MusicGenDecoder(nn.Module):
@@ -178,12 +179,20 @@ class MusicGenDecoder(nn.Module):
         return self.embed(tokens + first_row).sum(axis=1)
 
     def hidden(
-        self, tokens: mx.array, memories: list[TextMemory], cache: list[KVCache] | None = None
+        self,
+        tokens: mx.array,
+        memories: list[TextMemory],
+        cache: list[KVCache] | None = None,
+        positions: mx.array | None = None,
     ) -> mx.array:
-        """States after the last norm, `(B, T, D)`, for tokens `(B, K, T)` that follow what the cache holds."""
+        """States after the last norm, `(B, T, D)`, for tokens `(B, K, T)` that follow what the cache holds.
+
+        `positions (T, D)` are embeddings to use instead of those from the cache's length on.
+        """
         x = self.embed_tokens(tokens)
-        start = cache[0].length if cache else 0
-        x = x + sinusoidal_positions(start, tokens.shape[2], x.shape[-1]).astype(x.dtype)
+        if positions is None:
+            positions = sinusoidal_positions(cache[0].length if cache else 0, tokens.shape[2], x.shape[-1])
+        x = x + positions.astype(x.dtype)
         for i, layer in enumerate(self.layers):
             x = layer(x, memories, i, cache[i] if cache else None)
         return self.norm(x)
