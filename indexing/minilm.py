@@ -66,7 +66,9 @@ class _Embeddings(nn.Module):
 
     def __call__(self, tokens: mx.array) -> mx.array:
         positions = self.position_embeddings.weight[: tokens.shape[1]]
-        return self.LayerNorm(self.word_embeddings(tokens) + positions + self.token_type_embeddings.weight[0])
+        summed = self.word_embeddings(tokens) + positions + self.token_type_embeddings.weight[0]
+        normal: mx.array = self.LayerNorm(summed)
+        return normal
 
 
 class _Layer(nn.Module):
@@ -76,7 +78,7 @@ class _Layer(nn.Module):
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
         self.heads = config.num_attention_heads
-        self.attention = {
+        self.attention: Any = {
             "self": {name: nn.Linear(width, width) for name in ("query", "key", "value")},
             "output": {
                 "dense": nn.Linear(width, width),
@@ -93,7 +95,8 @@ class _Layer(nn.Module):
         attended = self.attention["output"]["dense"](self._attend(x, mask))
         x = self.attention["output"]["LayerNorm"](x + attended)
         inner = self.output["dense"](_gelu(self.intermediate["dense"](x)))
-        return self.output["LayerNorm"](x + inner)
+        normal: mx.array = self.output["LayerNorm"](x + inner)
+        return normal
 
     def _attend(self, x: mx.array, mask: mx.array) -> mx.array:
         batch, length, width = x.shape
@@ -159,7 +162,7 @@ class MiniLM:
             limit = _max_tokens(folder, config)
             self._tokenizer = _load_tokenizer(folder / "tokenizer.json", limit)
             self._model = BertEncoder(config)
-            weights = mx.load(str(folder / "model.safetensors"))
+            weights: Any = mx.load(str(folder / "model.safetensors"))
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise EmbedderUnavailableError(f"The embedder in {folder} cannot be read: {error}") from error
         _load_strictly(self._model, weights, folder)
@@ -233,7 +236,8 @@ def _load_tokenizer(path: Path, max_tokens: int) -> "Tokenizer":
 
 def _load_strictly(model: BertEncoder, weights: dict[str, mx.array], folder: Path) -> None:
     """Every tensor under its name and shape, nothing missing and nothing left over."""
-    expected = {name: value.shape for name, value in tree_flatten(model.parameters())}
+    flat: Any = tree_flatten(model.parameters())
+    expected = {name: value.shape for name, value in flat}
     # The pooler was trained for another task and the position ids are a constant.
     given = {
         name: value
