@@ -176,7 +176,8 @@ class MusicGenDecoder(nn.Module):
     def embed_tokens(self, tokens: mx.array) -> mx.array:
         """Sum of the codebooks' embeddings: tokens `(B, K, T) -> (B, T, D)`."""
         first_row = mx.arange(self.config.num_codebooks)[:, None] * (self.config.vocab_size + 1)
-        return self.embed(tokens + first_row).sum(axis=1)
+        embedded: mx.array = self.embed(tokens + first_row).sum(axis=1)
+        return embedded
 
     def hidden(
         self,
@@ -195,7 +196,8 @@ class MusicGenDecoder(nn.Module):
         x = x + positions.astype(x.dtype)
         for i, layer in enumerate(self.layers):
             x = layer(x, memories, i, cache[i] if cache else None)
-        return self.norm(x)
+        states: mx.array = self.norm(x)
+        return states
 
     def logits(self, hidden: mx.array) -> mx.array:
         """States `(B, T, D)` -> logits `(B, K, T, V)`."""

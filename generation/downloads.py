@@ -62,14 +62,14 @@ def _reporter(progress: Callable[[int, int], None]) -> type[Any]:
     """A tqdm that draws nothing and tells `progress` the bytes instead."""
     from tqdm import tqdm
 
-    class Reporter(tqdm):  # type: ignore[type-arg]  # tqdm is generic in its stubs only
+    class Reporter(tqdm):  # type: ignore[misc]  # tqdm ships no types
         def __init__(self, *args: Any, **options: Any) -> None:
             options.pop("name", None)
             self._bytes = options.get("unit") == "B"
             super().__init__(*args, **{**options, "disable": False, "file": _Nowhere()})
 
         def update(self, n: float | None = 1) -> bool | None:
-            shown = super().update(n)
+            shown: bool | None = super().update(n)
             if self._bytes and self.total:
                 progress(int(self.n), int(self.total))
             return shown

@@ -53,7 +53,8 @@ class Conv1d(nn.Module):
         else:
             right = total // 2
             x = _pad(x, total - right, right + extra, self._mode)
-        return self.conv(x)
+        out: mx.array = self.conv(x)
+        return out
 
 
 class ConvTranspose1d(nn.Module):
@@ -143,7 +144,8 @@ class ResidualBlock(nn.Module):
         y = x
         for layer in self.block:
             y = layer(y)
-        return (self.shortcut(x) if "shortcut" in self else x) + y
+        skipped: mx.array = self.shortcut(x) if "shortcut" in self else x
+        return skipped + y
 
 
 class Encoder(nn.Module):
@@ -209,7 +211,8 @@ class Codebook(nn.Module):
 
     def decode(self, codes: mx.array) -> mx.array:
         """Codes to vectors: `(...) -> (..., D)`."""
-        return self.embed[codes]
+        vectors: mx.array = self.embed[codes]
+        return vectors
 
 
 class ResidualVectorQuantizer(nn.Module):

@@ -82,7 +82,8 @@ def load_parts(folder: Path, config: MusicGenConfig) -> Parts:
     parts = Parts(config)
     tensors = weights.from_hugging_face(checkpoints.load_tensors(folder), weights.plan(config, parts))
     parts.load_weights([(name, value.astype(mx.float32)) for name, value in tensors.items()])
-    return parts.eval()  # type: ignore[no-any-return]  # MLX types it as the base class
+    parts.eval()
+    return parts
 
 
 def sampling_defaults(values: Any) -> SamplingSettings:
@@ -284,13 +285,13 @@ class MusicGen:
         progress: Progress | None,
     ) -> npt.NDArray[np.int32]:
         fill = rows - len(prompts)
-        states = [self.encode_text(prompt) for prompt in [*prompts, *prompts[-1:] * fill]]
+        states = [self.encode_text(prompt) for prompt in [*prompts, *[prompts[-1]] * fill]]
         memories = memories_for(self.parts.decoder, states, apart=self._exact)
         codes = compose_codes(
             self.parts.decoder,
             memories,
             frames=frames,
-            seeds=[*seeds, *seeds[-1:] * fill],
+            seeds=[*seeds, *[seeds[-1]] * fill],
             settings=settings,
             progress=progress,
         )

@@ -105,4 +105,5 @@ class T5Encoder(nn.Module):
         x = self.shared(tokens)
         for block in self.blocks:
             x = block(x, bias)
-        return self.norm(x)
+        states: mx.array = self.norm(x)
+        return states

@@ -24,7 +24,7 @@ def make_tiny_checkpoint(folder: Path, seed: int = 0, config: MusicGenConfig | N
     """
     config = config or MusicGenConfig.tiny()
     parts = Parts(config)
-    flat = tree_flatten(parts.parameters())
+    flat = list(dict(tree_flatten(parts.parameters())).items())
     keys = mx.random.split(mx.random.key(seed), len(flat))
     # Scaled so that signals neither die nor blow up on their way through the layers.
     drawn = [

@@ -56,7 +56,12 @@ def _stacked(names: list[str], value: mx.array) -> Rule:
     """Equal parts along the first axis."""
     count = len(names)
     part = (value.shape[0] // count, *value.shape[1:])
-    return Rule(tuple(names), (part,) * count, mx.concatenate, lambda array: mx.split(array, count))
+    return Rule(
+        tuple(names),
+        (part,) * count,
+        lambda arrays: mx.concatenate(arrays),
+        lambda array: list(mx.split(array, count)),
+    )
 
 
 def _unit_rows(v: mx.array) -> mx.array:
