@@ -14,7 +14,8 @@ TONES = ("dark", "neutral", "bright")
 DRUMS = ("none", "light", "heavy")
 TEMPO_RANGES = {"slow": (54.0, 80.0), "medium": (88.0, 116.0), "fast": (128.0, 178.0)}
 
-LEADS = ("piano", "electric piano", "acoustic guitar", "electric guitar", "strings", "violin", "flute", "brass",
+LEADS = ("piano", "electric piano", "acoustic guitar", "electric guitar", "strings", "violin", "flute",
+         "brass",
          "trumpet", "organ", "bell", "music box", "marimba", "harp", "synth lead", "square lead", "choir",
          "synth pad")  # fmt: skip
 BACKINGS = (

@@ -19,6 +19,7 @@ from generation.training.starter.lexicon import (
     TONE_WORDS,
     USES,
 )
+from generation.training.starter.prompts import HELD_OUT, normalise
 from generation.training.starter.theory import TONICS
 
 QUIET_WORDS = ("quiet", "soft", "gentle")
@@ -211,6 +212,8 @@ def _caption(words: _Words) -> str:
 def captions_for(attributes: PieceAttributes, rng: np.random.Generator, count: int) -> list[str]:
     """Write `count` different captions of a piece: from two words to about 25, each of them true.
 
+    A wording of the held-out prompts is never used.
+
     Args:
         attributes: of the piece.
         rng: source of every choice.
@@ -219,5 +222,7 @@ def captions_for(attributes: PieceAttributes, rng: np.random.Generator, count: i
     words = _Words(attributes, rng)
     captions: dict[str, None] = {}
     while len(captions) < count:
-        captions[_caption(words)] = None
+        caption = _caption(words)
+        if normalise(caption) not in HELD_OUT:
+            captions[caption] = None
     return list(captions)
