@@ -7,7 +7,7 @@ from generation.config import DecoderConfig, EncodecConfig, MusicGenConfig, T5Co
 STARTER_CODEC = EncodecConfig(
     num_filters=16, hidden_size=64, codebook_size=1024, num_lstm_layers=1, target_bandwidths=(2.0,)
 )
-STARTER_TEXT = T5Config(vocab_size=1024, d_model=128, d_kv=32, d_ff=256, num_layers=3, num_heads=4)
+STARTER_TEXT = T5Config(vocab_size=512, d_model=128, d_kv=32, d_ff=256, num_layers=3, num_heads=4)
 STARTER_DECODER = DecoderConfig(
     vocab_size=1024,
     hidden_size=256,
