@@ -6,13 +6,30 @@ if TYPE_CHECKING:
     from audiolib.clip import Clip, Recipe, SearchHit
     from audiolib.errors import AudiolibError
     from audiolib.library import AudioLibrary
+    from audiolib.models import Models
+    from audiolib.outputs import Destination
+    from audiolib.requests import GenerationRequest
+    from audiolib.version import __version__
 
-__all__ = ["AudioLibrary", "AudiolibError", "Clip", "Recipe", "SearchHit", "__version__"]
+__all__ = [
+    "AudioLibrary",
+    "AudiolibError",
+    "Clip",
+    "Destination",
+    "GenerationRequest",
+    "Models",
+    "Recipe",
+    "SearchHit",
+    "__version__",
+]
 
 _HOMES = {
     "AudioLibrary": "audiolib.library",
     "AudiolibError": "audiolib.errors",
     "Clip": "audiolib.clip",
+    "Destination": "audiolib.outputs",
+    "GenerationRequest": "audiolib.requests",
+    "Models": "audiolib.models",
     "Recipe": "audiolib.clip",
     "SearchHit": "audiolib.clip",
     "__version__": "audiolib.version",

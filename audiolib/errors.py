@@ -87,18 +87,19 @@ class Failure:
     exit_code: int
 
 
-_OS_ERRORS = {
-    errno.ENOSPC: "The disk is full{where}. Free some space and try again; clips stored before are safe.",
-    errno.EDQUOT: "The disk quota is used up{where}. Free some space and try again.",
-    errno.EFBIG: "A file would grow over the size that is allowed{where}. Raise the limit and try again.",
-    errno.EACCES: "No permission{where}. Choose another folder or change its permissions.",
-    errno.EPERM: "No permission{where}. Choose another folder or change its permissions.",
-    errno.EROFS: "The disk is read-only{where}. Choose another folder, for instance with --library.",
-    errno.ENOTDIR: "A part of the path is a file, not a folder{where}. Choose another path.",
-    errno.EISDIR: "That is a folder, not a file{where}. Choose another path.",
-    errno.ENAMETOOLONG: "The path is too long{where}. Choose a shorter one.",
-    errno.ENOENT: "No such file or folder{where}. Check the path.",
-    errno.EEXIST: "A file of that name is in the way{where}. Choose another path.",
+_OTHER_FOLDER = "Choose another folder or change its permissions."
+_OS_ERRORS = {  # what happened, and the way out
+    errno.ENOSPC: ("The disk is full", "Free some space and try again; clips stored before are safe."),
+    errno.EDQUOT: ("The disk quota is used up", "Free some space and try again."),
+    errno.EFBIG: ("A file would grow over the size that is allowed", "Raise the limit and try again."),
+    errno.EACCES: ("No permission", _OTHER_FOLDER),
+    errno.EPERM: ("No permission", _OTHER_FOLDER),
+    errno.EROFS: ("The disk is read-only", "Choose another folder, for instance with --library."),
+    errno.ENOTDIR: ("A part of the path is a file, not a folder", "Choose another path."),
+    errno.EISDIR: ("That is a folder, not a file", "Choose another path."),
+    errno.ENAMETOOLONG: ("The path is too long", "Choose a shorter one."),
+    errno.ENOENT: ("No such file or folder", "Check the path."),
+    errno.EEXIST: ("A file of that name is in the way", "Choose another path."),
 }
 
 
@@ -122,7 +123,7 @@ def describe(error: BaseException) -> Failure | None:
     )
     for kind, exit_code in table:
         if isinstance(error, kind):
-            return Failure(message=str(error), exit_code=exit_code)
+            return Failure(message=str(error) + _way_out(error), exit_code=exit_code)
     if isinstance(error, KeyboardInterrupt):
         return Failure(message=f"Interrupted. {error}".strip(), exit_code=EXIT_INTERRUPTED)
     if isinstance(error, MemoryError):
@@ -134,7 +135,12 @@ def describe(error: BaseException) -> Failure | None:
 
 def _describe_os_error(error: OSError) -> str:
     where = f": {error.filename}" if error.filename else ""
-    known = _OS_ERRORS.get(error.errno or 0)
-    if known is not None:
-        return known.format(where=where)
-    return f"{error.strerror or 'The system refused'}{where}."
+    what, way_out = _OS_ERRORS.get(error.errno or 0, (error.strerror or "The system refused", ""))
+    return f"{what}{where}. {way_out}".strip()
+
+
+def _way_out(error: BaseException) -> str:
+    """What to do about the system's error behind another one, '' when there is none."""
+    cause = error.__cause__
+    number = cause.errno if isinstance(cause, OSError) else None
+    return " " + _OS_ERRORS[number][1] if number in _OS_ERRORS else ""

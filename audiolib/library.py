@@ -1,0 +1,483 @@
+"""`AudioLibrary`: the one facade. All that the command line, the service and the adapters do is a method here."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from audiolib.catalogue import Catalogue, IndexReport
+from audiolib.clip import Clip, Recipe, SearchHit
+from audiolib.composer import Composer
+from audiolib.errors import InvalidInputError, LibraryError
+from audiolib.folder import LibraryFolder
+from audiolib.ids import new_id
+from audiolib.models import Models
+from audiolib.outputs import Destination
+from audiolib.prompts import clean_prompt
+from audiolib.requests import DEFAULT_DURATION, GenerationRequest, Progress, request_of
+from audiolib.settings import Settings, find_existing_library, find_library, is_library, load_settings
+from audiolib.sidecars import Sidecar, read_sidecar
+
+if TYPE_CHECKING:
+    from audiolib.reproduction import Reproduction
+    from audiolib.transcripts import TranscribeReport
+
+REUSE_SCORE: Final = 0.95
+"""Scores of true paraphrases end at 0.66 and "loud piano" reaches 0.75 for "calm piano": only near 1 is the same."""
+
+_REUSE_CANDIDATES: Final = 20
+_SAME_LENGTH: Final = 0.02  # seconds: one codec frame
+_log = logging.getLogger(__name__)
+
+Hits = list[SearchHit]  # named here because the class has a method called `list`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipProgress:
+    """How far generation is: clip `number` of `clips`, `done` of `total` decoder steps."""
+
+    prompt: str
+    number: int
+    clips: int
+    done: int
+    total: int
+
+
+class AudioLibrary:
+    """A folder of clips that can be added to, searched and made again.
+
+    Args:
+        path: The library's folder; found as the command line finds it when `None`.
+        settings: The user's settings; read from the environment and the configuration file when `None`.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, settings: Settings | None = None
+    ) -> None:
+        self.settings = load_settings() if settings is None else settings
+        root = find_library(None if path is None else Path(path), self.settings)
+        self._folder = LibraryFolder(root, lock_timeout=self.settings.lock_timeout)
+        self._composer = Composer(self.settings)
+        self._catalogue = Catalogue(self._folder, self.settings)
+
+    @property
+    def path(self) -> Path:
+        """The library's folder, absolute."""
+        return self._folder.root
+
+    @property
+    def models(self) -> Models:
+        """The checkpoints of this machine."""
+        return Models(self.settings)
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        index: bool = True,
+        progress: Callable[[ClipProgress], None] | None = None,
+        **options: Any,
+    ) -> Clip:
+        """Make a clip and store it.
+
+        Args:
+            prompt: The words to make music from.
+            index: Make it searchable at once.
+            progress: Called after every step.
+            **options: Those of `GenerationRequest`: `duration`, `max_steps`, `seed`, `model`, `temperature`, …
+
+        Returns:
+            The clip; its files are on the disk.
+
+        Raises:
+            InvalidInputError: Something that was asked for makes no sense; nothing was changed.
+            GenerationError: The model is not here or could not make it.
+            LibraryError: The library cannot be used.
+            OSError: It could not be stored; nothing half-made is left.
+        """
+        request = GenerationRequest(prompt=prompt, **options)
+        (clip,) = self.generate_all([request], index=index, progress=progress)
+        return clip
+
+    def generate_all(
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        index: bool = True,
+        progress: Callable[[ClipProgress], None] | None = None,
+    ) -> Iterator[Clip]:
+        """Make clips and store them; each is yielded when it is safely stored.
+
+        All requests are checked, and the model is loaded, before anything is written.
+
+        Args:
+            requests: What to make.
+            index: Make each searchable at once.
+            progress: Called after every step.
+
+        Raises:
+            InvalidInputError: As for `generate`, and so for the other errors.
+        """
+        from audiolib.recording import store
+
+        checked = self._check_all(requests)
+        self._check_writable()
+        self._composer.load(checked[0].model, checked[0].dtype)
+        self._folder.create(embedder=self._catalogue.embedder_name())
+        for number, request in enumerate(checked, start=1):
+            report = _reporter(progress, request.prompt, number, len(checked))
+            clip = store(self._folder, self._composer.compose(request, progress=report), request)
+            if index:
+                self._catalogue.add([clip])
+            yield clip
+
+    def render_all(
+        self,
+        requests: Sequence[GenerationRequest],
+        destination: Destination,
+        *,
+        progress: Callable[[ClipProgress], None] | None = None,
+    ) -> Iterator[Clip]:
+        """Make clips as plain files, with no library at all.
+
+        Args:
+            requests: What to make.
+            destination: Where to; a folder when there are several.
+            progress: Called after every step.
+
+        Raises:
+            InvalidInputError: As for `generate`, and so for the other errors.
+        """
+        from audiolib.recording import write_clip
+
+        checked = self._check_all(requests)
+        destination.check()
+        for number, request in enumerate(checked, start=1):
+            report = _reporter(progress, request.prompt, number, len(checked))
+            made = self._composer.compose(request, progress=report)
+            scratch = destination.scratch(request.audio_format)
+            try:
+                clip = write_clip(scratch, made, request, clip_id=new_id())
+                path = destination.place(scratch, prompt=request.prompt, move=True)
+            finally:
+                scratch.unlink(missing_ok=True)
+            yield replace(clip, path=Path(os.path.abspath(path)))
+
+    def copy_out(self, clip: Clip, destination: Destination) -> Path:
+        """Copy a clip's audio out of the library.
+
+        Args:
+            clip: The clip.
+            destination: Where to.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        return destination.place(clip.path, prompt=clip.title)
+
+    def get(self, reference: str | os.PathLike[str]) -> Clip:
+        """Return a clip by its id, a unique ending of it, a path of one of its files, or `last`.
+
+        Args:
+            reference: The name.
+
+        Raises:
+            ClipNotFoundError: Nothing fits.
+            AmbiguousClipError: The ending fits several clips.
+            LibraryError: There is no library, or the sidecar cannot be read.
+        """
+        return self._sidecar(reference).clip
+
+    def recipe(self, reference: str | os.PathLike[str]) -> Recipe | None:
+        """Return how a clip was made, `None` for an imported one.
+
+        Args:
+            reference: The clip, named as for `get`.
+
+        Raises:
+            ClipNotFoundError: As for `get`, and so for the other errors.
+        """
+        return self._sidecar(reference).recipe
+
+    def list(
+        self, *, limit: int | None = None, broken: Callable[[str], None] | None = None
+    ) -> Iterator[Clip]:
+        """Yield the clips, newest first; the files are read, not the index.
+
+        Args:
+            limit: How many at most.
+            broken: Called with a sentence for each sidecar that cannot be read; logged when `None`.
+
+        Raises:
+            LibraryError: There is no library, or it is of a newer format.
+        """
+        self._require()
+        for path in self._folder.sidecar_paths()[::-1][:limit]:
+            try:
+                yield read_sidecar(path).clip
+            except FileNotFoundError:
+                continue  # removed meanwhile
+            except LibraryError as error:
+                (broken or _log.warning)(str(error))
+
+    def search(self, query: str, *, limit: int = 10) -> Hits:
+        """Find clips by meaning.
+
+        Args:
+            query: Words for what is wanted.
+            limit: How many hits at most.
+
+        Returns:
+            Hits by falling score.
+
+        Raises:
+            InvalidInputError: The query is empty or too long, or the limit is not above 0.
+            LibraryError: There is no library, or it is of a newer format.
+            IndexingError: The query cannot be embedded here, or the index cannot be read.
+        """
+        words = clean_prompt(query, what="query")
+        if limit < 1:
+            raise InvalidInputError(f"A limit of {limit} makes no sense. Use 1 or more.")
+        self._require()
+        hits: Hits = []
+        for found in self._catalogue.search(words):
+            try:
+                clip = read_sidecar(self._folder.sidecar_path(found.id)).clip
+            except (LookupError, OSError):
+                continue  # its files are gone; the next `index` drops the row
+            except LibraryError as error:
+                _log.warning("%s", error)
+                continue
+            hits.append(SearchHit(clip=clip, score=found.score))
+            if len(hits) == limit:
+                break
+        waiting = self._catalogue.unsearchable()
+        if waiting:
+            _log.warning("%s not searchable yet. `audiolib index` catches up.", _clips_are(waiting))
+        return hits
+
+    def get_or_generate(
+        self,
+        prompt: str,
+        *,
+        duration: float = DEFAULT_DURATION,
+        model: str | None = None,
+        progress: Callable[[ClipProgress], None] | None = None,
+        **options: Any,
+    ) -> Clip:
+        """Return a stored clip that fits, or make one.
+
+        A clip fits when its words score 0.95 or more (or are the same), its length is the one asked for, and the
+        same model made it.
+
+        Args:
+            prompt: The words to make music from.
+            duration: Length in seconds.
+            model: A checkpoint's name or folder.
+            progress: Called after every step.
+            **options: As for `generate`, where a clip has to be made.
+
+        Raises:
+            InvalidInputError: As for `generate`, and so for the other errors.
+        """
+        request = GenerationRequest(prompt=prompt, duration=duration, model=model, **options)
+        checked = request.checked(max_duration=self.settings.max_duration)
+        model_id = self._composer.find(model).model_id
+        if is_library(self.path):
+            for clip in self._similar(checked.prompt):
+                if abs(clip.duration - duration) < _SAME_LENGTH and clip.model == model_id:
+                    return clip
+        return self.generate(prompt, duration=duration, model=model, progress=progress, **options)
+
+    def _similar(self, prompt: str) -> Iterator[Clip]:
+        """Clips whose words are as good as the same, best first; tags and transcripts may lower a score."""
+        from indexing.errors import EmbedderUnavailableError
+
+        seen: set[str] = set()
+        try:
+            for hit in self.search(prompt, limit=_REUSE_CANDIDATES):
+                if hit.score >= REUSE_SCORE:
+                    seen.add(hit.clip.id)
+                    yield hit.clip
+        except EmbedderUnavailableError as error:
+            _log.info("Only the same words are reused: %s", error)
+        yield from (clip for clip in self.list() if clip.prompt == prompt and clip.id not in seen)
+
+    def reproduce(
+        self,
+        reference: str | os.PathLike[str],
+        *,
+        progress: Callable[[ClipProgress], None] | None = None,
+    ) -> "Reproduction":
+        """Make a clip again from its recipe and compare it with what is stored; a lost file is restored.
+
+        Args:
+            reference: The clip, named as for `get`.
+            progress: Called after every step.
+
+        Raises:
+            ReproductionError: It came out otherwise, or was not generated here.
+            ModelChangedError: The weights on this machine are others.
+            ClipNotFoundError: Nothing fits the name.
+            GenerationError: The model is not here or could not make it.
+        """
+        from audiolib.reproduction import reproduce
+
+        sidecar = self._sidecar(reference)
+        report = _reporter(progress, sidecar.clip.title, 1, 1)
+        return reproduce(self._folder, self._composer, sidecar, progress=report)
+
+    def regenerate(
+        self,
+        reference: str | os.PathLike[str],
+        *,
+        progress: Callable[[ClipProgress], None] | None = None,
+        **changes: Any,
+    ) -> Clip:
+        """Make a clip again; with changes, make a variation of it as a new clip.
+
+        Args:
+            reference: The clip, named as for `get`.
+            progress: Called after every step.
+            **changes: What is to be different: `seed`, `prompt`, `duration`, `model` or another option of
+                `GenerationRequest`.
+
+        Returns:
+            Without changes the clip itself, now known to be reproducible; else the new clip, with `parent_id` set.
+
+        Raises:
+            ReproductionError: As for `reproduce`, and so for the other errors.
+        """
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if not changes:
+            return self.reproduce(reference, progress=progress).clip
+        request = variation_of(self._sidecar(reference), changes)
+        (clip,) = self.generate_all([request], progress=progress)
+        return clip
+
+    def index(
+        self, *, rebuild: bool = False, embedder: str | None = None, progress: Progress | None = None
+    ) -> IndexReport:
+        """Bring the search index up to date with the files.
+
+        Args:
+            rebuild: Drop it and make it again.
+            embedder: The embedder to use from now on; for a change of embedder `rebuild` is needed.
+            progress: Called with the clips done and the clips in all.
+
+        Raises:
+            LibraryError: There is no library, it is of a newer format, or in use.
+            IndexingError: The index cannot be read or written, or was made with another embedder.
+        """
+        self._require()
+        if rebuild:
+            return self._catalogue.rebuild(embedder=embedder, progress=progress)
+        return self._catalogue.catch_up(name=embedder, progress=progress)
+
+    def transcribe(
+        self, *, whisper: str | None = None, progress: Progress | None = None
+    ) -> "TranscribeReport":
+        """Run Whisper over the clips that have no transcript; without a model they are marked as pending.
+
+        Args:
+            whisper: The model's name or folder.
+            progress: Called with the clips done and the clips in all.
+
+        Raises:
+            LibraryError: There is no library, it is of a newer format, or in use.
+        """
+        from audiolib.transcripts import transcribe
+
+        self._require()
+        return transcribe(
+            self._folder,
+            whisper=whisper or self.settings.whisper,
+            changed=lambda clip: self._catalogue.add([clip]),
+            progress=progress,
+        )
+
+    def play(self, reference: str | os.PathLike[str]) -> Clip:
+        """Play a clip and wait for its end.
+
+        Args:
+            reference: The clip, named as for `get`.
+
+        Raises:
+            PlaybackError: There is no way to play on this machine.
+            ClipNotFoundError: Nothing fits the name.
+        """
+        from audiolib.playback import play
+
+        clip = self.get(reference)
+        play(clip.path)
+        return clip
+
+    def _require(self) -> None:
+        find_existing_library(self.path, self.settings)
+        self._folder.manifest()
+
+    def _sidecar(self, reference: str | os.PathLike[str]) -> Sidecar:
+        self._require()
+        return read_sidecar(self._folder.resolve(reference))
+
+    def _check_all(self, requests: Sequence[GenerationRequest]) -> Sequence[GenerationRequest]:
+        if not requests:
+            raise InvalidInputError("There is nothing to generate. Give at least one prompt.")
+        checked = [request.checked(max_duration=self.settings.max_duration) for request in requests]
+        for name in {request.model for request in checked}:
+            self._composer.find(name)
+        return checked
+
+    def _check_writable(self) -> None:
+        """Say so at once, not after minutes of music, when the library cannot be written."""
+        self._folder.manifest()
+        home = self.path
+        while not home.exists() and home != home.parent:
+            home = home.parent
+        if not home.is_dir():
+            raise NotADirectoryError(20, "Not a directory", str(home))
+        if not os.access(home, os.W_OK):
+            raise PermissionError(13, "Permission denied", str(home))
+
+
+def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest:
+    """Return the request for a clip that is like another one but for some changes.
+
+    Args:
+        sidecar: The clip to vary.
+        changes: Options of `GenerationRequest`.
+
+    Raises:
+        ReproductionError: The clip was not generated.
+    """
+    from audiolib.reproduction import recipe_of
+
+    base = replace(
+        request_of(recipe_of(sidecar)),
+        parent_id=sidecar.clip.id,
+        tags=sidecar.clip.tags,
+        dtype=None,
+        batch_size=1,
+    )
+    if {"duration", "max_steps"} & changes.keys():
+        base = replace(base, duration=None, max_steps=None)
+    return replace(base, **changes)
+
+
+def _reporter(
+    progress: Callable[[ClipProgress], None] | None, prompt: str, number: int, clips: int
+) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(
+        ClipProgress(prompt=prompt, number=number, clips=clips, done=done, total=total)
+    )
+
+
+def _clips_are(number: int) -> str:
+    return "One clip is" if number == 1 else f"{number:,} clips are"

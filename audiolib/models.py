@@ -1,0 +1,122 @@
+"""What the product says of models: which are here, which would be used and why, and getting more."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from audiolib.requests import Progress
+from audiolib.settings import Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """A checkpoint on this machine: `size` in bytes, `default` for the one that is used unasked."""
+
+    model: str
+    path: Path
+    size: int
+    license: str | None
+    default: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelsInfo:
+    """How generation would run here. `why` says what chose the model; `problem` why there is none."""
+
+    model: str | None
+    model_path: Path | None
+    why: str
+    problem: str | None
+    backend: str
+    device: str
+    dtype: str
+    blas: str
+    models_dirs: tuple[Path, ...]
+
+
+class Models:
+    """The checkpoints of this machine.
+
+    Args:
+        settings: The user's settings; read from the environment and the configuration file when `None`.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = load_settings() if settings is None else settings
+
+    def list(self) -> "Sequence[ModelCard]":
+        """Return the MusicGen checkpoints on this machine."""
+        from generation.checkpoints import find_model, list_models, model_license
+        from generation.errors import ModelNotFoundError
+
+        try:
+            default = find_model(self._settings.model).path.resolve()
+        except ModelNotFoundError:
+            default = None
+        return [
+            ModelCard(
+                model=found.model_id,
+                path=Path(os.path.abspath(found.path)),
+                size=sum(file.stat().st_size for file in found.path.iterdir() if file.is_file()),
+                license=model_license(found.path, found.model_id),
+                default=found.path.resolve() == default,
+            )
+            for found in list_models()
+        ]
+
+    def info(self, model: str | None = None) -> ModelsInfo:
+        """Return which model and which backend would be used.
+
+        Args:
+            model: The model that would be named with `--model`.
+        """
+        from generation.backend import describe_backend, prepare
+        from generation.checkpoints import find_model, models_dirs
+        from generation.errors import ModelNotFoundError
+
+        prepare()
+        backend = describe_backend()
+        found, problem = None, None
+        try:
+            found = find_model(model or self._settings.model)
+        except ModelNotFoundError as error:
+            problem = str(error)
+        return ModelsInfo(
+            model=found.model_id if found else None,
+            model_path=Path(os.path.abspath(found.path)) if found else None,
+            why=_why(self._settings, model),
+            problem=problem,
+            backend=backend.name,
+            device=backend.device,
+            dtype=backend.dtype,
+            blas=backend.blas,
+            models_dirs=tuple(Path(os.path.abspath(folder)) for folder in models_dirs()),
+        )
+
+    def pull(self, name: str, *, progress: Progress | None = None) -> Path:
+        """Download a repository from the Hugging Face hub into the models folder.
+
+        Args:
+            name: The repository, like `facebook/musicgen-small`.
+            progress: Called with the bytes done and the bytes in all.
+
+        Returns:
+            Its folder.
+
+        Raises:
+            DownloadError: It could not be downloaded.
+        """
+        from generation.downloads import pull_model
+
+        return Path(os.path.abspath(pull_model(name, progress=progress)))
+
+
+def _why(settings: Settings, model: str | None) -> str:
+    if model:
+        return "--model names it"
+    if os.environ.get("AUDIOLIB_MODEL"):
+        return "AUDIOLIB_MODEL names it"
+    if settings.model:
+        return "the configuration file names it"
+    return "the best one on this machine: facebook/musicgen-small, else the starter"

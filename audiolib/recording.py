@@ -1,0 +1,213 @@
+"""Sound to files: the audio with its recipe inside, the codec tokens, the sidecar; and checking them again."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from audiolib.clip import Clip, Recipe
+from audiolib.composer import MadeAudio
+from audiolib.files import atomic_path, file_sha256, samples_sha256, temporary_path
+from audiolib.folder import LibraryFolder, utc_text
+from audiolib.ids import new_id, time_of
+from audiolib.prompts import slug_of, title_of
+from audiolib.requests import GenerationRequest
+from audiolib.sidecars import write_sidecar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+COMMENT_FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioFacts:
+    """What can be read off an audio file: `duration` in seconds, `sample_rate` in Hz, digests in hex."""
+
+    duration: float
+    sample_rate: int
+    channels: int
+    sha256: str
+    audio_sha256: str
+
+
+def store(folder: LibraryFolder, made: MadeAudio, request: GenerationRequest) -> Clip:
+    """Write a new clip into the library: audio, codes, sidecar, in this order; all or nothing.
+
+    Args:
+        folder: The library.
+        made: The sound and its recipe.
+        request: What was asked for.
+
+    Returns:
+        The clip; its files are on the disk.
+
+    Raises:
+        AudioError: The audio cannot be written.
+        OSError: A file cannot be written.
+    """
+    clip_id = new_id()
+    home = folder.month_folder(clip_id)
+    home.mkdir(parents=True, exist_ok=True)
+    slug = slug_of(made.recipe.prompt)
+    name = f"{clip_id}-{slug}" if slug else clip_id
+    audio = home / f"{name}.{request.audio_format}"
+    codes = home / f"{clip_id}.codes.npz"
+    sidecar = home / f"{clip_id}.json"
+    with _all_or_nothing(audio, codes, sidecar):
+        clip = write_clip(audio, made, request, clip_id=clip_id)
+        write_codes(codes, made.codes)
+        write_sidecar(sidecar, clip, recipe=made.recipe, codes=codes.name)
+    return clip
+
+
+def write_clip(path: Path, made: MadeAudio, request: GenerationRequest, *, clip_id: str) -> Clip:
+    """Write one audio file with its recipe inside, and read it back.
+
+    Args:
+        path: Where; the suffix decides the format.
+        made: The sound and its recipe.
+        request: What was asked for.
+        clip_id: The id of the clip.
+
+    Raises:
+        AudioError: The audio cannot be written.
+        OSError: A file cannot be written.
+    """
+    title = title_of(made.recipe.prompt)
+    write_audio(path, made, clip_id=clip_id, title=title, sample_rate=request.sample_rate)
+    facts = read_facts(path)
+    return Clip(
+        id=clip_id,
+        path=path,
+        prompt=made.recipe.prompt,
+        title=title,
+        model=made.recipe.model,
+        seed=made.recipe.seed,
+        duration=facts.duration,
+        sample_rate=facts.sample_rate,
+        channels=facts.channels,
+        tags=request.tags,
+        created_at=utc_text(time_of(clip_id)),
+        kind="generated",
+        parent_id=made.recipe.parent_id,
+        sha256=facts.sha256,
+        audio_sha256=facts.audio_sha256,
+        license=made.license,
+    )
+
+
+def write_audio(path: Path, made: MadeAudio, *, clip_id: str, title: str, sample_rate: int | None) -> None:
+    """Write one audio file atomically, with the recipe inside.
+
+    Args:
+        path: Where; the suffix decides the format.
+        made: The sound and its recipe.
+        clip_id: The id of the clip.
+        title: Its title.
+        sample_rate: In Hz; the model's own when `None`.
+
+    Raises:
+        AudioError: The audio cannot be written.
+        OSError: A file cannot be written.
+    """
+    from generation.audio import resample, save_audio
+
+    audio, rate = made.audio, made.sampling_rate
+    if sample_rate is not None and sample_rate != rate:
+        audio, rate = resample(audio, rate, sample_rate), sample_rate
+    save_audio(path, audio, rate, comment=recipe_comment(clip_id, made.recipe), title=title)
+
+
+def recipe_comment(clip_id: str, recipe: Recipe) -> str:
+    """Return the text that an audio file carries, so that it explains itself anywhere.
+
+    Args:
+        clip_id: The id of the clip.
+        recipe: How it was made.
+    """
+    document = {"audiolib": COMMENT_FORMAT, "id": clip_id, "recipe": recipe.to_json()}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def read_facts(path: Path) -> AudioFacts:
+    """Read and measure an audio file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        AudioError: It cannot be read.
+        OSError: It cannot be opened.
+    """
+    from generation.audio import load_audio
+
+    samples, rate = load_audio(path)
+    return AudioFacts(
+        duration=len(samples) / rate,
+        sample_rate=rate,
+        channels=1 if samples.ndim == 1 else samples.shape[1],
+        sha256=file_sha256(path),
+        audio_sha256=samples_sha256(samples),
+    )
+
+
+def write_codes(path: Path, codes: "np.ndarray") -> None:
+    """Write codec tokens atomically.
+
+    Args:
+        path: Where; ends in `.npz`.
+        codes: `(K, frames)` int16.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    import numpy as np
+
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, codes=codes)
+
+
+def read_codes(path: Path) -> "np.ndarray | None":
+    """Read codec tokens `(K, frames)`; `None` when the file is lost or damaged.
+
+    Args:
+        path: A file that `write_codes` wrote.
+    """
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            codes: np.ndarray = archive["codes"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    return codes
+
+
+@contextmanager
+def scratch_file(target: Path) -> Iterator[Path]:
+    """Give a hidden path beside `target` that is removed at the end if it is still there.
+
+    Args:
+        target: The path whose folder and suffix are used.
+    """
+    temporary = temporary_path(target)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _all_or_nothing(*paths: Path) -> Iterator[None]:
+    """Remove what was written when the block does not end well; the sidecar is the last to come and to go."""
+    try:
+        yield
+    except BaseException:
+        for path in reversed(paths):
+            path.unlink(missing_ok=True)
+        raise
