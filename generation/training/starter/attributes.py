@@ -14,21 +14,12 @@ TONES = ("dark", "neutral", "bright")
 DRUMS = ("none", "light", "heavy")
 TEMPO_RANGES = {"slow": (54.0, 80.0), "medium": (88.0, 116.0), "fast": (128.0, 178.0)}
 
-LEADS = ("piano", "electric piano", "acoustic guitar", "electric guitar", "strings", "violin", "flute",
-         "brass",
-         "trumpet", "organ", "bell", "music box", "marimba", "harp", "synth lead", "square lead", "choir",
-         "synth pad")  # fmt: skip
-BACKINGS = (
-    "piano",
-    "electric piano",
-    "acoustic guitar",
-    "strings",
-    "organ",
-    "harp",
-    "synth",
-    "synth pad",
-    "choir",
-)
+# Named more than once: what people ask for most.
+LEADS = ("piano", "piano", "piano", "electric piano", "acoustic guitar", "acoustic guitar", "electric guitar",
+         "strings", "strings", "violin", "flute", "flute", "brass", "trumpet", "organ", "bell", "music box",
+         "marimba", "harp", "synth lead", "synth lead", "square lead", "choir", "synth pad")  # fmt: skip
+BACKINGS = ("piano", "piano", "electric piano", "acoustic guitar", "strings", "organ", "harp", "synth",
+            "synth pad", "choir")  # fmt: skip
 BASSES = ("acoustic bass", "electric bass", "synth bass")
 
 
@@ -106,7 +97,7 @@ def _tempo(pace: str, genre: Genre | None, rng: np.random.Generator) -> int:
 def _choose_instruments(
     genre: Genre | None, rng: np.random.Generator
 ) -> tuple[str | None, str | None, str | None]:
-    if genre is not None and rng.random() < 0.85:
+    if genre is not None and rng.random() < 0.95:
         lead: str | None = _pick(genre.leads, rng)
         backing: str | None = _pick(genre.backings, rng)
         bass: str | None = _pick(genre.basses, rng) if genre.basses else None
@@ -116,7 +107,7 @@ def _choose_instruments(
         without_melody, without_bass = 0.15, 0.5
     if lead in BACKINGS and rng.random() < 0.45:
         backing = lead
-    elif rng.random() < 0.08:
+    elif genre is None and rng.random() < 0.2:
         backing = None
     if backing is not None and rng.random() < without_melody:
         lead = None

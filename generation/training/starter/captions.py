@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from generation.training.starter.attributes import PieceAttributes
 from generation.training.starter.lexicon import (
+    DRUM_NOUNS,
     DRUM_PHRASES,
     GENRE_WORDS,
     INSTRUMENT_WORDS,
@@ -22,6 +24,8 @@ from generation.training.starter.lexicon import (
 from generation.training.starter.prompts import HELD_OUT, normalise
 from generation.training.starter.theory import TONICS
 
+# `an ambient ambient track`, `with with drums`, `songs song`: two draws that met.
+_REPEATED = re.compile(r"\b([a-z0-9-]+)s?,? \1\b")
 QUIET_WORDS = ("quiet", "soft", "gentle")
 LOUD_WORDS = ("loud", "strong", "big")
 
@@ -81,7 +85,7 @@ class _Words:
         if piece.tone != "neutral":
             drawn.append((1.0, "tone"))
         if piece.level != "medium":
-            drawn.append((0.15, "level"))
+            drawn.append((0.4, "level"))
         weights = np.array([weight for weight, _ in drawn]) * self.rng.random(len(drawn)) ** 0.5
         order = np.argsort(-weights)[:most]
         made = {"mood": self.mood, "pace": self.pace, "tone": self.tone, "level": self.level}
@@ -89,17 +93,21 @@ class _Words:
         self.rng.shuffle(words)
         return list(dict.fromkeys(words))
 
+    def noun(self) -> str:
+        """`music`, `track`; `beat` where there is one."""
+        return self.pick(DRUM_NOUNS if self.piece.drums != "none" and self.chance(0.25) else NOUNS)
+
     def subject(self) -> str:
         """What it is: a genre, an instrument or both, with or without a noun."""
         piece = self.piece
         main = self.instrument(piece.instruments[0])
         if piece.genre is None:
-            return main if self.chance(0.55) else f"{main} {self.pick(NOUNS)}"
+            return main if self.chance(0.55) else f"{main} {self.noun()}"
         roll = self.rng.random()
         if roll < 0.3:
             return self.genre()
         if roll < 0.6:
-            return f"{self.genre()} {self.pick(NOUNS)}"
+            return f"{self.genre()} {self.noun()}"
         if roll < 0.8:
             return f"{self.genre()} {main}"
         return main
@@ -154,8 +162,8 @@ def _sentence(words: _Words) -> str:
     adjectives = words.adjectives(1 + int(words.rng.integers(3)))
     text = (" and " if words.chance(0.4) else " ").join(adjectives[:2])
     text = " ".join([text, *adjectives[2:], words.subject()])
-    if not text.endswith(NOUNS):
-        text = f"{text} {words.pick(NOUNS)}"
+    if not text.endswith((*NOUNS, *DRUM_NOUNS)):
+        text = f"{text} {words.noun()}"
     if words.chance(0.5):
         text = (
             f"{text} with {words.ensemble()}" if words.chance(0.7) else f"{text} featuring {words.ensemble()}"
@@ -169,7 +177,7 @@ def _sentence(words: _Words) -> str:
         text = f"{text} at {words.tempo()}"
     if words.chance(0.25):
         text = f"{text} {words.pick(USES[words.piece.mood])}"
-    if words.chance(0.4):
+    if words.chance(0.4) and "music" not in text and "beats" not in text:
         article = "an" if text[0] in "aeiou" else "a"
         text = f"{article} {text}"
     return text
@@ -201,7 +209,7 @@ def _caption(words: _Words) -> str:
                 form = candidate
                 break
         text = form(words)
-    text = text.replace("with with", "with").replace("with a with", "with")
+    text = _REPEATED.sub(r"\1", text)
     if words.chance(0.12):
         text = text[0].upper() + text[1:]
         if words.chance(0.4):

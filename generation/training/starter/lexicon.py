@@ -86,11 +86,11 @@ KIT_PHRASES: dict[tuple[str, str], tuple[str, ...]] = {
 
 GENRE_WORDS: dict[str, tuple[str, ...]] = {
     "classical": ("classical", "classic", "chamber", "classical style", "baroque"),
-    "ambient": ("ambient", "atmospheric", "drone", "soundscape", "new age", "meditation"),
+    "ambient": ("ambient", "drone", "soundscape", "new age", "meditation"),
     "lofi": ("lofi", "lo-fi", "lofi hip hop", "chillhop", "lofi study", "lo-fi chill"),
     "rock": ("rock", "rock band", "indie rock", "alternative rock", "guitar rock"),
     "pop": ("pop", "pop song", "radio pop", "indie pop"),
-    "techno": ("techno", "electronic", "electronic dance", "edm", "rave", "club"),
+    "techno": ("techno", "electronic", "electronic", "electronic dance", "edm", "rave", "club"),
     "house": ("house", "electronic", "deep house", "dance", "club", "disco house"),
     "synthwave": ("synthwave", "retrowave", "80s synth", "retro synth", "electronic", "eighties"),
     "jazz": ("jazz", "jazzy", "swing", "jazz club", "smooth jazz", "lounge"),
@@ -101,7 +101,7 @@ GENRE_WORDS: dict[str, tuple[str, ...]] = {
     "chiptune": ("chiptune", "8-bit", "8 bit", "video game", "retro game", "arcade"),
     "funk": ("funk", "funky", "soul", "groovy", "disco"),
     "march": ("march", "marching band", "military", "parade", "fanfare"),
-    "hip hop": ("hip hop", "hip-hop", "rap beat", "boom bap", "trap"),
+    "hip hop": ("hip hop", "hip-hop", "rap", "boom bap", "trap"),
 }  # fmt: skip
 INSTRUMENT_WORDS: dict[str, tuple[str, ...]] = {
     "piano": ("piano", "piano", "piano", "grand piano", "keyboard", "keys"),
@@ -140,6 +140,8 @@ NOUNS = (
     "music",
     "music",
 )
+# Said only where there are drums.
+DRUM_NOUNS = ("beat", "beats", "groove", "jam")
 USES: dict[str, tuple[str, ...]] = {
     "calm": ("for studying", "for relaxing", "for sleep", "background", "for meditation", "for reading"),
     "happy": ("for a commercial", "for a holiday video", "for kids", "for a party"),

@@ -87,8 +87,8 @@ class _Writer:
     def backing(self, instrument: str) -> list[Beat]:
         """Accompany: held chords, pulses or broken chords, as pace and instrument allow."""
         meter, pace = self.piece.meter, self.piece.pace
-        shift = {"dark": -7, "neutral": 0, "bright": 5}[self.piece.tone]
-        voiced = self.voicings(int(np.clip(INSTRUMENTS[instrument].centre, 55, 66)) + shift)
+        shift = {"dark": -5, "neutral": 0, "bright": 5}[self.piece.tone]
+        voiced = self.voicings(int(np.clip(INSTRUMENTS[instrument].centre, 58, 66)) + shift)
         struck = INSTRUMENTS[instrument].family == STRUCK
         broken = struck and self.rng.random() < 0.6
         if broken or (instrument == "square lead" and pace != "slow"):
