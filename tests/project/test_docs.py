@@ -47,8 +47,8 @@ def parse(words: list[str]) -> None:
         click.UsageError: No such command or option, or an argument is missing. A file that is not on this
             machine is not the page's fault.
     """
-    from audiolib.cli import main as audiolib
-    from audiolib.cli.musicgen import main as musicgen
+    from audiolib.cli import cli as audiolib
+    from audiolib.cli.musicgen import command as musicgen
 
     command: click.Command = audiolib if words[0] == "audiolib" else musicgen
     arguments = words[1:]
@@ -98,7 +98,7 @@ def test_the_demo_calls_commands_that_exist(root: Path) -> None:
 
 
 def test_every_command_has_its_section(root: Path) -> None:
-    from audiolib.cli import main as audiolib
+    from audiolib.cli import cli as audiolib
 
     page = (root / "docs" / "cli.md").read_text()
     sections = set(re.findall(r"^## (?:audiolib )(\S+)$", page, re.MULTILINE))
