@@ -84,6 +84,17 @@ class ConvTranspose1d(nn.Module):
         return full[:, self._trim_left : self._trim_left + length * self._stride] + self.bias
 
 
+class ELU(nn.Module):
+    """Exponential linear unit (Clevert et al. 2016, arXiv:1511.07289), elementwise.
+
+    Not `nn.ELU`: that one is compiled, which on the CPU needs a C++ compiler at run time.
+    """
+
+    def __call__(self, x: mx.array) -> mx.array:
+        # Below zero exp(x) - 1 lies above x, from zero on it is clamped to 0: the larger one is always the answer.
+        return mx.maximum(x, mx.exp(mx.minimum(x, 0)) - 1)
+
+
 class LSTM(nn.Module):
     """Stacked LSTM with a residual connection around the stack: `(B, T, D) -> (B, T, D)`, on any backend.
 
@@ -132,9 +143,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         hidden = dim // config.compress
         self.block = [
-            nn.ELU(),
+            ELU(),
             Conv1d(config, dim, hidden, config.residual_kernel_size, dilation=dilation),
-            nn.ELU(),
+            ELU(),
             Conv1d(config, hidden, dim, 1),
         ]
         if config.use_conv_shortcut:
@@ -160,9 +171,9 @@ class Encoder(nn.Module):
                 ResidualBlock(config, dim, config.dilation_growth_rate**j)
                 for j in range(config.num_residual_layers)
             ]
-            layers += [nn.ELU(), Conv1d(config, dim, 2 * dim, 2 * ratio, stride=ratio)]
+            layers += [ELU(), Conv1d(config, dim, 2 * dim, 2 * ratio, stride=ratio)]
             dim *= 2
-        layers += [LSTM(dim, config.num_lstm_layers), nn.ELU()]
+        layers += [LSTM(dim, config.num_lstm_layers), ELU()]
         layers.append(Conv1d(config, dim, config.hidden_size, config.last_kernel_size))
         self.layers = layers
 
@@ -181,13 +192,13 @@ class Decoder(nn.Module):
         layers: list[nn.Module] = [Conv1d(config, config.hidden_size, dim, config.kernel_size)]
         layers.append(LSTM(dim, config.num_lstm_layers))
         for ratio in config.upsampling_ratios:
-            layers += [nn.ELU(), ConvTranspose1d(config, dim, dim // 2, ratio)]
+            layers += [ELU(), ConvTranspose1d(config, dim, dim // 2, ratio)]
             dim //= 2
             layers += [
                 ResidualBlock(config, dim, config.dilation_growth_rate**j)
                 for j in range(config.num_residual_layers)
             ]
-        layers += [nn.ELU(), Conv1d(config, dim, config.audio_channels, config.last_kernel_size)]
+        layers += [ELU(), Conv1d(config, dim, config.audio_channels, config.last_kernel_size)]
         self.layers = layers
 
     def __call__(self, x: mx.array) -> mx.array:

@@ -50,7 +50,8 @@ def activation(name: str, x: mx.array) -> mx.array:
         case "relu":
             return mx.maximum(x, 0)
         case "gelu":
-            return nn.gelu(x)
+            # Not `nn.gelu`: that one is compiled, which on the CPU needs a C++ compiler at run time.
+            return x * (1 + mx.erf(x / math.sqrt(2))) / 2
         case "gelu_new":
             return 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
         case "silu":
