@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from audiolib.models import Models
     from audiolib.outputs import Destination
     from audiolib.requests import GenerationRequest
+    from audiolib.studio import ClipProgress
     from audiolib.version import __version__
 
 __all__ = [
     "AudioLibrary",
     "AudiolibError",
     "Clip",
+    "ClipProgress",
     "Destination",
     "GenerationRequest",
     "Models",
@@ -27,6 +29,7 @@ _HOMES = {
     "AudioLibrary": "audiolib.library",
     "AudiolibError": "audiolib.errors",
     "Clip": "audiolib.clip",
+    "ClipProgress": "audiolib.studio",
     "Destination": "audiolib.outputs",
     "GenerationRequest": "audiolib.requests",
     "Models": "audiolib.models",

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,13 +11,13 @@ from audiolib.clip import Clip, Recipe, SearchHit
 from audiolib.composer import Composer
 from audiolib.errors import InvalidInputError, LibraryError
 from audiolib.folder import LibraryFolder
-from audiolib.ids import new_id
 from audiolib.models import Models
 from audiolib.outputs import Destination
 from audiolib.prompts import clean_prompt
-from audiolib.requests import DEFAULT_DURATION, GenerationRequest, Progress, request_of
+from audiolib.requests import DEFAULT_DURATION, GenerationRequest, Progress
 from audiolib.settings import Settings, find_existing_library, find_library, is_library, load_settings
 from audiolib.sidecars import Sidecar, read_sidecar
+from audiolib.studio import OnProgress, Studio, reporter, variation_of
 
 if TYPE_CHECKING:
     from audiolib.reproduction import Reproduction
@@ -32,17 +31,6 @@ _SAME_LENGTH: Final = 0.02  # seconds: one codec frame
 _log = logging.getLogger(__name__)
 
 Hits = list[SearchHit]  # named here because the class has a method called `list`
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipProgress:
-    """How far generation is: clip `number` of `clips`, `done` of `total` decoder steps."""
-
-    prompt: str
-    number: int
-    clips: int
-    done: int
-    total: int
 
 
 class AudioLibrary:
@@ -61,6 +49,7 @@ class AudioLibrary:
         self._folder = LibraryFolder(root, lock_timeout=self.settings.lock_timeout)
         self._composer = Composer(self.settings)
         self._catalogue = Catalogue(self._folder, self.settings)
+        self._studio = Studio(self.settings, self._folder, self._composer, self._catalogue)
 
     @property
     def path(self) -> Path:
@@ -77,7 +66,7 @@ class AudioLibrary:
         prompt: str,
         *,
         index: bool = True,
-        progress: Callable[[ClipProgress], None] | None = None,
+        progress: OnProgress | None = None,
         **options: Any,
     ) -> Clip:
         """Make a clip and store it.
@@ -106,7 +95,7 @@ class AudioLibrary:
         requests: Sequence[GenerationRequest],
         *,
         index: bool = True,
-        progress: Callable[[ClipProgress], None] | None = None,
+        progress: OnProgress | None = None,
     ) -> Iterator[Clip]:
         """Make clips and store them; each is yielded when it is safely stored.
 
@@ -120,25 +109,14 @@ class AudioLibrary:
         Raises:
             InvalidInputError: As for `generate`, and so for the other errors.
         """
-        from audiolib.recording import store
-
-        checked = self._check_all(requests)
-        self._check_writable()
-        self._composer.load(checked[0].model, checked[0].dtype)
-        self._folder.create(embedder=self._catalogue.embedder_name())
-        for number, request in enumerate(checked, start=1):
-            report = _reporter(progress, request.prompt, number, len(checked))
-            clip = store(self._folder, self._composer.compose(request, progress=report), request)
-            if index:
-                self._catalogue.add([clip])
-            yield clip
+        return self._studio.generate_all(requests, index=index, progress=progress)
 
     def render_all(
         self,
         requests: Sequence[GenerationRequest],
         destination: Destination,
         *,
-        progress: Callable[[ClipProgress], None] | None = None,
+        progress: OnProgress | None = None,
     ) -> Iterator[Clip]:
         """Make clips as plain files, with no library at all.
 
@@ -150,20 +128,7 @@ class AudioLibrary:
         Raises:
             InvalidInputError: As for `generate`, and so for the other errors.
         """
-        from audiolib.recording import write_clip
-
-        checked = self._check_all(requests)
-        destination.check()
-        for number, request in enumerate(checked, start=1):
-            report = _reporter(progress, request.prompt, number, len(checked))
-            made = self._composer.compose(request, progress=report)
-            scratch = destination.scratch(request.audio_format)
-            try:
-                clip = write_clip(scratch, made, request, clip_id=new_id())
-                path = destination.place(scratch, prompt=request.prompt, move=True)
-            finally:
-                scratch.unlink(missing_ok=True)
-            yield replace(clip, path=Path(os.path.abspath(path)))
+        return self._studio.render_all(requests, destination, progress=progress)
 
     def copy_out(self, clip: Clip, destination: Destination) -> Path:
         """Copy a clip's audio out of the library.
@@ -267,7 +232,7 @@ class AudioLibrary:
         *,
         duration: float = DEFAULT_DURATION,
         model: str | None = None,
-        progress: Callable[[ClipProgress], None] | None = None,
+        progress: OnProgress | None = None,
         **options: Any,
     ) -> Clip:
         """Return a stored clip that fits, or make one.
@@ -312,7 +277,7 @@ class AudioLibrary:
         self,
         reference: str | os.PathLike[str],
         *,
-        progress: Callable[[ClipProgress], None] | None = None,
+        progress: OnProgress | None = None,
     ) -> "Reproduction":
         """Make a clip again from its recipe and compare it with what is stored; a lost file is restored.
 
@@ -329,14 +294,14 @@ class AudioLibrary:
         from audiolib.reproduction import reproduce
 
         sidecar = self._sidecar(reference)
-        report = _reporter(progress, sidecar.clip.title, 1, 1)
+        report = reporter(progress, sidecar.clip.title, 1, 1)
         return reproduce(self._folder, self._composer, sidecar, progress=report)
 
     def regenerate(
         self,
         reference: str | os.PathLike[str],
         *,
-        progress: Callable[[ClipProgress], None] | None = None,
+        progress: OnProgress | None = None,
         **changes: Any,
     ) -> Clip:
         """Make a clip again; with changes, make a variation of it as a new clip.
@@ -411,11 +376,34 @@ class AudioLibrary:
             PlaybackError: There is no way to play on this machine.
             ClipNotFoundError: Nothing fits the name.
         """
+        clip = self.get(reference)
+        self.play_file(clip.path)
+        return clip
+
+    def play_file(self, path: Path) -> None:
+        """Play a sound file and wait for its end.
+
+        Args:
+            path: The file; it need not be in the library.
+
+        Raises:
+            PlaybackError: There is no way to play on this machine.
+        """
         from audiolib.playback import play
 
-        clip = self.get(reference)
-        play(clip.path)
-        return clip
+        play(path)
+
+    def check_requests(self, requests: Sequence[GenerationRequest]) -> None:
+        """Say what is wrong with requests before anything is made or written.
+
+        Args:
+            requests: What is to be made.
+
+        Raises:
+            InvalidInputError: Something makes no sense.
+            ModelNotFoundError: A model is not on this machine.
+        """
+        self._studio.check_all(requests)
 
     def _require(self) -> None:
         find_existing_library(self.path, self.settings)
@@ -424,59 +412,6 @@ class AudioLibrary:
     def _sidecar(self, reference: str | os.PathLike[str]) -> Sidecar:
         self._require()
         return read_sidecar(self._folder.resolve(reference))
-
-    def _check_all(self, requests: Sequence[GenerationRequest]) -> Sequence[GenerationRequest]:
-        if not requests:
-            raise InvalidInputError("There is nothing to generate. Give at least one prompt.")
-        checked = [request.checked(max_duration=self.settings.max_duration) for request in requests]
-        for name in {request.model for request in checked}:
-            self._composer.find(name)
-        return checked
-
-    def _check_writable(self) -> None:
-        """Say so at once, not after minutes of music, when the library cannot be written."""
-        self._folder.manifest()
-        home = self.path
-        while not home.exists() and home != home.parent:
-            home = home.parent
-        if not home.is_dir():
-            raise NotADirectoryError(20, "Not a directory", str(home))
-        if not os.access(home, os.W_OK):
-            raise PermissionError(13, "Permission denied", str(home))
-
-
-def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest:
-    """Return the request for a clip that is like another one but for some changes.
-
-    Args:
-        sidecar: The clip to vary.
-        changes: Options of `GenerationRequest`.
-
-    Raises:
-        ReproductionError: The clip was not generated.
-    """
-    from audiolib.reproduction import recipe_of
-
-    base = replace(
-        request_of(recipe_of(sidecar)),
-        parent_id=sidecar.clip.id,
-        tags=sidecar.clip.tags,
-        dtype=None,
-        batch_size=1,
-    )
-    if {"duration", "max_steps"} & changes.keys():
-        base = replace(base, duration=None, max_steps=None)
-    return replace(base, **changes)
-
-
-def _reporter(
-    progress: Callable[[ClipProgress], None] | None, prompt: str, number: int, clips: int
-) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(
-        ClipProgress(prompt=prompt, number=number, clips=clips, done=done, total=total)
-    )
 
 
 def _clips_are(number: int) -> str:

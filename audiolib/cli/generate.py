@@ -1,0 +1,199 @@
+"""`audiolib generate`: words in, clips out."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from audiolib.cli import output
+from audiolib.cli.options import (
+    json_option,
+    library_option,
+    model_option,
+    open_library,
+    print_clip,
+    read_prompt,
+    sampling_options,
+)
+
+if TYPE_CHECKING:
+    from audiolib import AudioLibrary, Clip, ClipProgress, Destination, GenerationRequest
+
+
+@click.command("generate")
+@click.argument("prompt", required=False)
+@click.option("--duration", type=float, help="Length in seconds.  [default: 10]")
+@click.option("--max-steps", type=int, help="Decoder steps instead of a duration; 50 are one second.")
+@model_option
+@click.option("--seed", type=int, help="Where chance starts from; drawn fresh and recorded by default.")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=1, help="Clips for each prompt, seeds counting up."
+)
+@sampling_options
+@click.option(
+    "--from-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    help="Read the prompts from a text file, one a line; - is standard input.",
+)
+@click.option(
+    "--output", "file", type=click.Path(path_type=Path), help="Write the clip to this file as well."
+)
+@click.option(
+    "--output-dir", type=click.Path(path_type=Path), help="Write numbered files to this folder as well."
+)
+@click.option("--prefix", help="What numbered files start with: lofi gives lofi_001.wav.")
+@click.option(
+    "--format", "audio_format", type=click.Choice(["wav", "flac", "ogg", "mp3"]), help="File format."
+)
+@click.option("--sample-rate", type=int, metavar="HZ", help="Sample rate, the model's own by default.")
+@click.option("--tag", "tags", multiple=True, help="Label for the new clips; may be repeated.")
+@click.option(
+    "--no-index", is_flag=True, help="Keep the clip out of the index; with --output, of the library."
+)
+@click.option("--play", is_flag=True, help="Play each clip when it is there.")
+@library_option
+@json_option
+def generate_command(
+    prompt: str | None,
+    from_file: Path | None,
+    count: int,
+    seed: int | None,
+    file: Path | None,
+    output_dir: Path | None,
+    prefix: str | None,
+    audio_format: str | None,
+    no_index: bool,
+    play: bool,
+    library_path: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Make music from PROMPT and store it in the library; - reads the prompt from standard input."""
+    destination = _destination(file, output_dir, prefix)
+    prompts = _prompts(prompt, from_file)
+    if file is not None and len(prompts) * count > 1:
+        raise click.UsageError("--output takes one clip. Use --output-dir with --prefix for several.")
+    options["audio_format"] = destination.audio_format(audio_format) if destination else audio_format or "wav"
+    requests = _requests(prompts, count, seed, options)
+    library = open_library(library_path)
+    made = _make(library, requests, destination, no_index=no_index)
+    for clip, written, took in made:
+        if as_json:
+            output.json_line(clip.to_json())
+        else:
+            _print(clip, written, took)
+        if play:
+            _play(library, clip, written)
+    if not as_json:
+        _hint(requests[-1], stored=destination is None or not no_index)
+
+
+def _destination(file: Path | None, output_dir: Path | None, prefix: str | None) -> "Destination | None":
+    from audiolib import Destination
+
+    if file is not None and (output_dir is not None or prefix is not None):
+        raise click.UsageError("--output names the file, so --output-dir and --prefix cannot be added.")
+    if file is not None:
+        return Destination(file=file)
+    if output_dir is not None or prefix is not None:
+        return Destination(folder=output_dir or Path(), prefix=prefix)
+    return None
+
+
+def _prompts(prompt: str | None, from_file: Path | None) -> list[str]:
+    if (prompt is None) == (from_file is None):
+        raise click.UsageError('Give a prompt, like "calm piano", or --from-file.')
+    if from_file is None:
+        return [read_prompt(prompt or "")]
+    data = sys.stdin.buffer.read() if str(from_file) == "-" else from_file.read_bytes()
+    lines = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff").splitlines()
+    prompts = [line for line in lines if line.strip()]
+    if not prompts:
+        raise click.UsageError(f"{from_file} holds no prompts. Write one a line.")
+    return prompts
+
+
+def _requests(
+    prompts: Sequence[str], count: int, seed: int | None, options: dict[str, Any]
+) -> "list[GenerationRequest]":
+    from audiolib import GenerationRequest
+
+    texts = [prompt for prompt in prompts for _ in range(count)]
+    return [
+        GenerationRequest(prompt=text, seed=None if seed is None else seed + number, **options)
+        for number, text in enumerate(texts)
+    ]
+
+
+def _make(
+    library: "AudioLibrary",
+    requests: "Sequence[GenerationRequest]",
+    destination: "Destination | None",
+    *,
+    no_index: bool,
+) -> "Iterator[tuple[Clip, Path | None, float]]":
+    """Clips as they are safely stored, with the file written besides and the seconds that it took."""
+    bars = _Bars()
+    stored = 0
+    try:
+        if destination is not None and no_index:
+            clips = library.render_all(requests, destination, progress=bars.show)
+        else:
+            if destination is not None:
+                library.check_requests(requests)
+                destination.check()
+            clips = library.generate_all(requests, index=not no_index, progress=bars.show)
+        start = time.perf_counter()
+        for clip in clips:
+            copy = destination is not None and not no_index
+            written = library.copy_out(clip, destination) if destination is not None and copy else None
+            bars.close()
+            stored += 1
+            yield clip, written, time.perf_counter() - start
+            start = time.perf_counter()
+    except KeyboardInterrupt:
+        kept = "Nothing was stored." if not stored else f"{stored} of {len(requests)} clips are stored."
+        raise KeyboardInterrupt(kept) from None
+    finally:
+        bars.close()
+
+
+class _Bars:
+    """A bar for each clip."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._number = 0
+        self._update: Any = None
+
+    def show(self, at: "ClipProgress") -> None:
+        if at.number != self._number:
+            self.close()
+            self._number = at.number
+            label = at.prompt if at.clips == 1 else f"{at.number}/{at.clips} {at.prompt}"
+            self._update = self._stack.enter_context(output.bar(label, "step"))
+        self._update(at.done, at.total)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def _print(clip: "Clip", written: Path | None, took: float) -> None:
+    details = f"{output.seconds(clip.duration)} of music in {took:.1f} s · seed {clip.seed} · {clip.model}"
+    print_clip(clip, details=details)
+    if written is not None:
+        output.result(f"  copied to {output.short_path(written)}")
+
+
+def _play(library: "AudioLibrary", clip: "Clip", written: Path | None) -> None:
+    library.play_file(written or clip.path)
+
+
+def _hint(request: "GenerationRequest", *, stored: bool) -> None:
+    if stored:
+        words = output.plain(request.prompt)[:40]
+        output.hint(f'Hear it: audiolib play last   Find it: audiolib search "{words}"')

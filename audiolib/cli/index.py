@@ -1,0 +1,55 @@
+"""`audiolib index`: the search index brought up to date, and transcripts."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from audiolib.cli import output
+from audiolib.cli.options import json_option, library_option, open_library
+
+
+@click.command("index")
+@click.option("--rebuild", is_flag=True, help="Make the index again from the files.")
+@click.option("--embedder", metavar="NAME", help="The embedder from now on; a change needs --rebuild.")
+@click.option("--transcribe", is_flag=True, help="Run Whisper over clips that have no transcript.")
+@click.option("--whisper", metavar="NAME", help="The Whisper model; implies --transcribe.")
+@library_option
+@json_option
+def index_command(
+    rebuild: bool,
+    embedder: str | None,
+    transcribe: bool,
+    whisper: str | None,
+    library_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Make every clip searchable: catch up with the files, or rebuild the index from them."""
+    library = open_library(library_path)
+    heard = None
+    if transcribe or whisper:
+        with output.bar("listening", "clip") as update:
+            heard = library.transcribe(whisper=whisper, progress=update)
+    with output.bar("indexing", "clip") as update:
+        report = library.index(rebuild=rebuild, embedder=embedder, progress=update)
+    broken = dict.fromkeys((*report.broken, *(heard.broken if heard else ())))
+    for sentence in broken:
+        output.notice(sentence)
+    if as_json:
+        output.json_line({**asdict(report), "transcripts": asdict(heard) if heard else None})
+    else:
+        output.result(f"{_clips(report.clips)} in the library, {report.embedded} newly embedded.")
+        if report.removed:
+            output.result(f"{report.removed} whose files are gone were taken out of the index.")
+        if report.pending:
+            output.result(f"{report.pending} wait for an embedder. {report.reason or ''}".rstrip())
+        if heard:
+            output.result(f"{_clips(heard.transcribed)} transcribed.")
+            if heard.pending:
+                output.result(f"{heard.pending} wait for a transcript. {heard.reason}")
+    if broken:
+        raise click.exceptions.Exit(1)
+
+
+def _clips(number: int) -> str:
+    return "1 clip" if number == 1 else f"{number:,} clips"

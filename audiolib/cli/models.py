@@ -1,0 +1,88 @@
+"""`audiolib models`: checkpoints on this machine, and getting more."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from audiolib.cli import output
+from audiolib.cli.options import json_option, model_option, open_library
+
+if TYPE_CHECKING:
+    from audiolib import Models
+
+
+@click.group("models")
+def models_command() -> None:
+    """See which models are here, how they would run, and download more."""
+
+
+@models_command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the MusicGen models on this machine; * marks the one that is used by default."""
+    cards = _models().list()
+    if as_json:
+        for card in cards:
+            output.json_line({**asdict(card), "path": str(card.path)})
+    elif cards:
+        output.table(
+            (
+                output.Column(title=""),
+                output.Column(title="model", style={"bold": True}),
+                output.Column(title="size", right=True),
+                output.Column(title="license"),
+                output.Column(title="path"),
+            ),
+            [
+                (
+                    "*" if card.default else "",
+                    card.model,
+                    f"{card.size / 1e6:,.0f} MB",
+                    card.license or "unknown",
+                    output.short_path(card.path),
+                )
+                for card in cards
+            ],
+        )
+    else:
+        output.notice("No model is on this machine. `audiolib models pull facebook/musicgen-small` gets one.")
+
+
+@models_command.command("info")
+@model_option
+@json_option
+def info_command(model: str | None, as_json: bool) -> None:
+    """Show which model would be used and why, and the backend, number type and BLAS it would run on."""
+    info = _models().info(model)
+    if as_json:
+        path = None if info.model_path is None else str(info.model_path)
+        output.json_line(
+            {**asdict(info), "model_path": path, "models_dirs": [str(p) for p in info.models_dirs]}
+        )
+        return
+    output.fields(
+        [
+            ("model", info.model or f"none: {info.problem}"),
+            *([("path", output.short_path(info.model_path))] if info.model_path else []),
+            ("chosen by", info.why),
+            ("backend", info.backend),
+            ("device", info.device),
+            ("dtype", info.dtype),
+            ("BLAS", info.blas),
+            ("models in", ", ".join(output.short_path(folder) for folder in info.models_dirs)),
+        ]
+    )
+
+
+@models_command.command("pull")
+@click.argument("name")
+def pull_command(name: str) -> None:
+    """Download the repository NAME from the Hugging Face hub: MusicGen, Whisper or an embedder."""
+    with output.bar(name, "B") as update:
+        path = _models().pull(name, progress=update)
+    output.result(output.short_path(path))
+
+
+def _models() -> "Models":
+    return open_library(None).models

@@ -1,0 +1,83 @@
+"""Options and arguments that several commands share."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from audiolib.cli import output
+
+if TYPE_CHECKING:
+    from audiolib import AudioLibrary, Clip, Recipe
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+library_option = click.option(
+    "--library",
+    "library_path",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The library's folder. Default: AUDIOLIB_LIBRARY, the library around this folder, or ./data.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+model_option = click.option(
+    "--model", help="MusicGen checkpoint: a name or a folder. See `audiolib models list`."
+)
+clip_argument = click.argument("clip", metavar="CLIP")
+
+
+def sampling_options(command: Command) -> Command:
+    """Add the options that say how tokens are chosen."""
+    for option in (
+        click.option("--guidance", type=float, help="How closely the prompt is followed; 1 is not at all."),
+        click.option(
+            "--top-p", type=float, help="Choose among the likeliest tokens of this probability in all."
+        ),
+        click.option("--top-k", type=int, help="Choose among this many of the likeliest tokens."),
+        click.option("--temperature", type=float, help="Randomness; 0 always takes the likeliest token."),
+    ):
+        command = option(command)
+    return command
+
+
+def open_library(path: Path | None) -> "AudioLibrary":
+    """Return the library that the options and the settings name; nothing is made yet."""
+    from audiolib import AudioLibrary
+    from audiolib.settings import load_settings
+
+    settings = load_settings()
+    if settings.models is not None:
+        os.environ.setdefault("AUDIOLIB_MODELS", str(settings.models))
+    return AudioLibrary(path, settings=settings)
+
+
+def read_prompt(text: str) -> str:
+    """Return the prompt, read from standard input when it is `-`."""
+    if text != "-":
+        return text
+    # More than the longest prompt can have, less than what would hurt; broken UTF-8 is refused with the prompt.
+    return sys.stdin.buffer.read(1 << 20).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+
+
+def print_clip(clip: "Clip", *, details: str) -> None:
+    """Print a clip for people: title, path, and a line of details."""
+    output.result(output.style(output.plain(clip.title), bold=True))
+    output.result(f"  {output.short_path(clip.path)}")
+    output.result(f"  {output.style(details, dim=True)}")
+
+
+def recipe_pairs(recipe: "Recipe") -> list[tuple[str, str]]:
+    """Return a recipe's parts as names and values for people."""
+    return [
+        ("model", f"{recipe.model} ({recipe.weights_digest[:19]}…)"),
+        ("seed", str(recipe.seed)),
+        (
+            "sampling",
+            f"temperature {recipe.temperature:g}, top-k {recipe.top_k}, top-p {recipe.top_p:g}, "
+            f"guidance {recipe.guidance:g}",
+        ),
+        ("steps", str(recipe.steps)),
+        ("made on", f"{recipe.backend}, {recipe.dtype}, audiolib {recipe.audiolib_version}"),
+    ]

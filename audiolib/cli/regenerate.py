@@ -1,0 +1,63 @@
+"""`audiolib regenerate`: a clip made again, or a variation of it."""
+
+import time
+from pathlib import Path
+
+import click
+
+from audiolib.cli import output
+from audiolib.cli.options import (
+    clip_argument,
+    json_option,
+    library_option,
+    model_option,
+    open_library,
+    print_clip,
+    read_prompt,
+)
+
+
+@click.command("regenerate")
+@clip_argument
+@click.option("--seed", type=int, help="Another seed: the same idea, played otherwise.")
+@click.option("--prompt", help="Other words; - reads them from standard input.")
+@click.option("--duration", type=float, help="Another length in seconds.")
+@model_option
+@library_option
+@json_option
+def regenerate_command(
+    clip: str,
+    seed: int | None,
+    prompt: str | None,
+    duration: float | None,
+    model: str | None,
+    library_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Make CLIP again and check that it is the same, or with an option make a variation as a new clip.
+
+    CLIP is an id, the end of one, a path, or `last`.
+    """
+    library = open_library(library_path)
+    start = time.perf_counter()
+    changes = {"seed": seed, "duration": duration, "model": model}
+    changes["prompt"] = None if prompt is None else read_prompt(prompt)
+    with output.bar(library.get(clip).title, "step") as update:
+        if all(value is None for value in changes.values()):
+            again = library.reproduce(clip, progress=lambda at: update(at.done, at.total))
+            made, restored, compared = again.clip, again.restored, again.codes_compared
+        else:
+            made = library.regenerate(clip, progress=lambda at: update(at.done, at.total), **changes)
+            restored, compared = (), False
+    if as_json:
+        output.json_line(made.to_json())
+        return
+    took = f"{time.perf_counter() - start:.1f} s"
+    if made.parent_id is not None and any(value is not None for value in changes.values()):
+        details = f"{output.seconds(made.duration)} of music in {took} · seed {made.seed} · {made.model}"
+        print_clip(made, details=f"{details} · a variation of {made.parent_id[-6:]}")
+        return
+    what = "tokens and samples" if compared else "samples"
+    print_clip(made, details=f"made again in {took}: the same {what}, bit for bit")
+    for path in restored:
+        output.result(f"  restored {output.short_path(path)}")
