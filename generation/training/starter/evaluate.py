@@ -84,7 +84,7 @@ def attributes_for(prompt: Prompt, rng: np.random.Generator) -> PieceAttributes:
     Raises:
         InvalidRequestError: the prompt asks for something that no piece has.
     """
-    for _ in range(50_000):
+    for _ in range(20_000):
         piece = choose_attributes(rng)
         wanted = (
             (prompt.genre, piece.genre),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLING_RATE = 32_000
-TABLE_SIZE = 4096
+TABLE_SIZE = 8192
 HIGHEST_PARTIAL_HZ = 11_000.0
 
 Samples = NDArray[np.float32]

@@ -18,12 +18,26 @@ def _spectrogram(audio: Audio, size: int, hop: int) -> NDArray[np.float64]:
     return np.asarray(np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)))
 
 
-def _bands(magnitudes: NDArray[np.float64], hz: int, count: int = 40) -> NDArray[np.float64]:
-    """Sum energies in bands that widen with frequency, 60 Hz to 14 kHz: `(frames, count)`."""
+def _bands(magnitudes: NDArray[np.float64], hz: int, count: int = 24) -> NDArray[np.float64]:
+    """Sum energies in at most `count` bands that widen with frequency, 60 Hz to 14 kHz: `(frames, bands)`.
+
+    A band has three bins at least and is averaged over three frames: hiss then hardly rises or falls.
+    """
     bins = magnitudes.shape[1]
-    edges = np.geomspace(60.0, min(14_000.0, 0.45 * hz), count + 1) / (hz / 2) * (bins - 1)
-    edges = np.unique(np.round(edges).astype(int))
-    return np.asarray(np.add.reduceat(magnitudes[:, : edges[-1]] ** 2, edges[:-1], axis=1))
+    edges: list[int] = []
+    for edge in np.geomspace(60.0, min(14_000.0, 0.45 * hz), count + 1) / (hz / 2) * (bins - 1):
+        if not edges or round(edge) - edges[-1] >= 3:
+            edges.append(round(edge))
+    energies = np.add.reduceat(magnitudes[:, : edges[-1]] ** 2, edges[:-1], axis=1)
+    padded = np.pad(energies, ((1, 1), (0, 0)))
+    return np.asarray((padded[:-2] + padded[1:-1] + padded[2:]) / 3)
+
+
+def _peaks(curve: NDArray[np.float64], threshold: NDArray[np.float64], reach: int) -> NDArray[np.intp]:
+    """Indices of values above `threshold` that are the largest within `reach`; equal neighbours are one."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(curve, reach), 2 * reach + 1)
+    peaks = np.flatnonzero((curve >= windows.max(axis=1)) & (curve > threshold))
+    return peaks[np.diff(peaks, prepend=-reach - 1) > reach]
 
 
 def onset_rate(audio: Audio, hz: int) -> float:
@@ -36,27 +50,28 @@ def onset_rate(audio: Audio, hz: int) -> float:
     loudest = float(energies.max(initial=0.0))
     if loudest <= 0:
         return 0.0
-    # Levels below the floor count as silence, so that hiss has no onsets; compared with 30 ms before.
-    levels = np.maximum(10 * np.log10(energies / loudest + 1e-12), -45.0)
-    lag = 3
-    before = np.concatenate([np.full((lag, levels.shape[1]), -45.0), levels[:-lag]])
-    flux = np.maximum(levels - before - 1.5, 0.0).mean(axis=1)
-    flux = np.convolve(flux, np.hanning(7)[1:-1] / np.hanning(7)[1:-1].sum(), mode="same")
-    reach = 3
-    padded = np.pad(flux, reach)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
+    # Levels below the floor count as silence; each is compared with the one 30 ms before.
+    floor, lag, reach = -45.0, 3, 3
+    levels = np.maximum(10 * np.log10(energies / loudest + 1e-12), floor)
+    before = np.concatenate([np.full((lag, levels.shape[1]), floor), levels[:-lag]])
+    smooth = np.hanning(7)[1:-1]
+    flux = np.convolve(
+        np.maximum(levels - before - 1.5, 0.0).mean(axis=1), smooth / smooth.sum(), mode="same"
+    )
     around = np.convolve(flux, np.ones(61) / 61, mode="same")
-    threshold = np.maximum(1.5 * around, 0.9)
-    peaks = np.flatnonzero((flux >= windows.max(axis=1)) & (flux > threshold))
-    # Equal neighbours are one peak.
-    count = int(np.sum(np.diff(peaks, prepend=-10) > reach))
-    return count / (len(audio) / hz)
+    peaks = _peaks(flux, np.maximum(1.5 * around, 0.9), reach)
+    # A sound that is cut off at the end clicks there: that is no onset.
+    return int(np.sum(peaks * hop < len(audio) - 2 * reach * hop)) / (len(audio) / hz)
 
 
 def spectral_centroid(audio: Audio, hz: int) -> float:
-    """Give the centre of gravity of the magnitude spectrum in Hz; 0 for silence."""
+    """Give the centre of gravity of the magnitude spectrum in Hz; 0 for silence.
+
+    What is 60 dB below the loudest frequency is left out: a noise floor is wide, but not heard.
+    """
     magnitudes = _spectrogram(audio, 2048, 1024)
     spectrum = magnitudes.sum(axis=0)
+    spectrum[spectrum < 1e-3 * spectrum.max()] = 0.0
     total = float(spectrum.sum())
     if total <= 0:
         return 0.0
