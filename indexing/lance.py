@@ -8,9 +8,11 @@ import gc
 import logging
 import random
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -106,12 +108,31 @@ def _has_files(folder: Path) -> bool:
 
 
 def _connect(folder: Path) -> "DBConnection":
-    # The import makes some hundred thousand objects; without the collector it is a tenth quicker.
-    collecting = gc.isenabled()
+    with _quick_import():
+        import lancedb
+    return lancedb.connect(folder)
+
+
+@contextmanager
+def _quick_import() -> Iterator[None]:
+    """Takes a third off the import of LanceDB, which is most of a search from the command line.
+
+    Much of it goes into the argument checks of 366 calls to a remote service that a local table never
+    makes. Pydantic has an option to build such a check at its first use; here it is the default while
+    LanceDB is imported. The garbage collector, which would go again and again over hundreds of thousands of
+    new and lasting objects, rests.
+    """
+    if "lancedb" in sys.modules:
+        yield
+        return
+    import pydantic
+
+    check, collecting = pydantic.validate_call, gc.isenabled()
+    pydantic.validate_call = partial(check, config={"defer_build": True})  # type: ignore[assignment]  # overloads
     gc.disable()
     try:
-        import lancedb
+        yield
     finally:
+        pydantic.validate_call = check
         if collecting:
             gc.enable()
-    return lancedb.connect(folder)

@@ -78,10 +78,11 @@ class ClipIndex:
 
     def remove(self, ids: Sequence[str]) -> None:
         """Removes rows; ids that are not in the table are passed over."""
-        from lancedb.expr import col
 
         def delete(some: list[str]) -> None:
             if (table := self._open()) is not None:
+                from lancedb.expr import col
+
                 table.delete(col("id").isin(some))
 
         with lance.errors_of(self._folder):
@@ -106,11 +107,11 @@ class ClipIndex:
 
     def get(self, id: str) -> dict[str, Any] | None:
         """All fields of an `IndexRow` by name, or None."""
-        from lancedb.expr import col, lit
-
         table = self._open()
         if table is None:
             return None
+        from lancedb.expr import col, lit
+
         with lance.errors_of(self._folder):
             found = table.search().where(col("id") == lit(id)).limit(1).to_arrow().to_pylist()
         return asdict(schema.from_record(found[0])) if found else None
