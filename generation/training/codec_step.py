@@ -48,7 +48,7 @@ class CodecTrainer:
     """The codec's skeleton, its losses and its steps; all that changes is in `State` dictionaries.
 
     State: `weights`, their moments `mean` and `square`, their running average `average`; the codebooks `embed`,
-    `count`, `total`, their running average `embed_average`; `usage` since it was last set to zero.
+    `load`, `total`, their running average `embed_average`; `usage` since it was last set to zero.
     """
 
     def __init__(self, config: EncodecConfig, settings: StepSettings, *, compiled: bool = False) -> None:
@@ -82,7 +82,7 @@ class CodecTrainer:
         return {
             **books._asdict(),
             "embed_average": books.embed,
-            "usage": mx.zeros_like(books.count),
+            "usage": mx.zeros_like(books.load),
         }
 
     def loss(
@@ -112,7 +112,7 @@ class CodecTrainer:
         scale = mx.minimum(self.settings.clip / mx.maximum(norm, 1e-9), 1.0)
         gradient = mx.where(finite, gradient * scale, 0.0)
         new = self._update_weights(state, gradient, controls, finite)
-        books = Books(state["embed"], state["count"], state["total"])
+        books = Books(state["embed"], state["load"], state["total"])
         updated = update_books(books, counts, sums, self.settings.book_decay)
         new.update(
             {
@@ -182,7 +182,7 @@ class CodecTrainer:
         usage = np.array(state["usage"])
         dead = usage < 0.02 * usage.mean(axis=1, keepdims=True)
         books = restart_codes(
-            Books(state["embed"], state["count"], state["total"]), dead, np.array(residuals), rng
+            Books(state["embed"], state["load"], state["total"]), dead, np.array(residuals), rng
         )
         average = mx.where(mx.array(dead)[..., None], books.embed, state["embed_average"])
         return {**state, **books._asdict(), "embed_average": average}

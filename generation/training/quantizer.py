@@ -64,13 +64,13 @@ class Books(NamedTuple):
     """The codebooks and their running averages."""
 
     embed: mx.array  # (K, C, D)
-    count: mx.array  # (K, C)
+    load: mx.array  # (K, C)
     total: mx.array  # (K, C, D)
 
 
 def update_books(books: Books, counts: mx.array, sums: mx.array, decay: float = 0.99) -> Books:
     """One step of the averages; a code that nothing chose keeps its place."""
-    count = decay * books.count + (1 - decay) * counts
+    count = decay * books.load + (1 - decay) * counts
     total = decay * books.total + (1 - decay) * sums
     alive = (count > 1e-3)[..., None]
     # The inner floor keeps the branch that is not taken finite.
@@ -94,7 +94,7 @@ def kmeans(vectors: Floats, codes: int, rng: np.random.Generator, iterations: in
 
 def _nearest(vectors: Floats, centres: Floats) -> NDArray[np.intp]:
     scores = 2 * vectors @ centres.T - np.sum(centres * centres, axis=1)
-    return np.argmax(scores, axis=1)
+    return np.asarray(np.argmax(scores, axis=1))
 
 
 def fit_books(vectors: Floats, books: int, codes: int, rng: np.random.Generator) -> Books:

@@ -87,7 +87,7 @@ class SegmentSource:
         rng = np.random.default_rng([self._seed, 1])
         starts = rng.integers(clips.shape[1] - self._samples + 1, size=self._batch)
         rows = [clips[i % len(clips)][s : s + self._samples] for i, s in enumerate(starts)]
-        return np.stack(rows).astype(np.float32) / 32768
+        return np.asarray(np.stack(rows) / 32768, dtype=np.float32)
 
 
 class Prefetcher:
