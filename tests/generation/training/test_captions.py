@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -130,7 +131,7 @@ def test_no_caption_is_a_held_out_prompt() -> None:
     assert not HELD_OUT & set(captions)
 
 
-def test_a_held_out_wording_is_thrown_away(monkeypatch) -> None:
+def test_a_held_out_wording_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the templates could make it, it still does not appear."""
     piece = choose_attributes(np.random.default_rng(1))
     first = captions_for(piece, np.random.default_rng(1), 1)[0]

@@ -166,6 +166,14 @@ def test_voices_move_little(tonic: int, mode: str, degrees: list[int], centre: i
         previous = voiced
 
 
+def test_the_nearest_inversion_is_taken() -> None:
+    """C E G goes to B D G: one note stays, two move by a semitone and by a tone."""
+    tonic = theory.chord_pitch_classes(0, "major", 0)
+    dominant = theory.chord_pitch_classes(0, "major", 4)
+    assert theory.voice_chord(dominant, (60, 64, 67), 60) == (59, 62, 67)
+    assert theory.voice_chord(tonic, (59, 62, 67), 60) == (60, 64, 67)
+
+
 def test_melodies_play_their_notes() -> None:
     melody = render_melody(3, seconds=3.0, instrument="flute")
     np.testing.assert_array_equal(melody.audio, render_melody(3, seconds=3.0, instrument="flute").audio)
