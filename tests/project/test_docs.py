@@ -120,6 +120,19 @@ def test_make_targets_in_the_docs_exist(root: Path) -> None:
         assert {first or second for first, second in named} <= targets, path.name
 
 
+@pytest.mark.parametrize("package", ["audiolib", "generation", "indexing"])
+def test_the_map_names_every_room(root: Path, package: str) -> None:
+    page = (root / "docs" / "architecture.md").read_text()
+    section = page.split(f"**{package}/**")[1].split("**")[0].split("\n## ")[0]
+    rooms = {path.name for path in (root / package).glob("*.py")} - {
+        "__init__.py",
+        "__main__.py",
+        "errors.py",
+    }
+    named = set(re.findall(r"`(\w+\.py)`", section))
+    assert named - {"errors.py"} == rooms
+
+
 def test_links_lead_somewhere(root: Path) -> None:
     broken = [
         f"{path.relative_to(root)}: {link}"
