@@ -31,6 +31,7 @@ FORMATS = tuple(_SUBTYPES)
 MAX_TEXT_BYTES = 32_000
 """Of a comment or a title in UTF-8: libsndfile drops longer ones from WAV without a word."""
 
+_MAX_RATE = 655_350  # FLAC's; libsndfile crashes on some rates that are none, as 0
 _BLOCK = 1 << 16  # libsndfile's Vorbis encoder overflows the stack on millions of samples at once
 
 
@@ -75,9 +76,13 @@ def encode_audio(
     if suffix.lower() not in _SUBTYPES:
         raise AudioError(f"Audio cannot be written as {suffix!r}; use one of {', '.join(FORMATS)}.")
     container, subtype = _SUBTYPES[suffix.lower()]
+    if not 0 < sampling_rate <= _MAX_RATE:
+        raise AudioError(f"Audio cannot be written at {sampling_rate} Hz.")
     samples = to_int16(audio)
     if samples.ndim not in (1, 2) or samples.size == 0:
         raise AudioError(f"Audio of shape {samples.shape} cannot be written; give (samples, channels).")
+    # libsndfile garbles stereo MP3 from 16-bit samples, so lossy encoders get the same values as floats.
+    given = samples if subtype == "PCM_16" else samples.astype(np.float32) / 32768
     texts = {"comment": _storable(comment), "title": _storable(title)}
     buffer = io.BytesIO()
     channels = 1 if samples.ndim == 1 else samples.shape[1]
@@ -91,7 +96,7 @@ def encode_audio(
                     if text:
                         setattr(file, name, text)
             for start in range(0, len(samples), _BLOCK):
-                file.write(samples[start : start + _BLOCK])
+                file.write(given[start : start + _BLOCK])
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise AudioError(
             f"{container} cannot hold {channels} channel(s) at {sampling_rate} Hz: {_reason(error)}"

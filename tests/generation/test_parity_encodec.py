@@ -12,7 +12,7 @@ import pytest
 
 from generation.checkpoints import load_config
 from generation.config import EncodecConfig
-from generation.encodec import Conv1d, Encodec, _pad
+from generation.encodec import Conv1d, _pad
 from generation.musicgen import load_parts
 
 TOLERANCE = 1e-4

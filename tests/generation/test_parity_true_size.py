@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Callable
 from pathlib import Path
@@ -54,8 +55,7 @@ def test_musicgen_small(
     tokens[mask] = np.concatenate(prompts)
     inputs = rng.integers(0, 2049, (2, 4, 24))
     audio = rng.uniform(-1, 1, (1, 1, 16000)).astype(np.float32)
-    captured: list[Any] = []
-    decode = model.audio_encoder.decode
+    found: list[np.ndarray] = []
     with torch.no_grad():
         given, given_mask = torch.tensor(tokens), torch.tensor(mask).long()
         states = model.text_encoder(input_ids=given, attention_mask=given_mask).last_hidden_state.numpy()
@@ -63,9 +63,11 @@ def test_musicgen_small(
             input_ids=given, attention_mask=given_mask, decoder_input_ids=torch.tensor(inputs.reshape(8, -1))
         ).logits.numpy()
         codes = model.audio_encoder.encode(torch.tensor(audio)).audio_codes[0].numpy()
-        samples = decode(torch.tensor(codes)[None], [None]).audio_values.numpy()
-        model.audio_encoder.decode = lambda found, *rest, **more: (
-            captured.append(found) or decode(found, *rest, **more)
+        samples = model.audio_encoder.decode(torch.tensor(codes)[None], [None]).audio_values.numpy()
+        # `generate` hands its tokens to the codec: caught there.
+        decode = functools.partial(type(model.audio_encoder).decode, model.audio_encoder)
+        model.audio_encoder.decode = lambda codes, *rest, **more: (
+            found.append(codes[0].numpy()) or decode(codes, *rest, **more)
         )
         model.generate(
             input_ids=given,
@@ -75,7 +77,7 @@ def test_musicgen_small(
             max_new_tokens=STEPS,
         )
     folder = store_reference(model, tmp_path)
-    del model, decode
+    decode = model = None
     gc.collect()
 
     parts = load_parts(folder, load_config(folder))
@@ -98,4 +100,4 @@ def test_musicgen_small(
         seeds=[0, 0],
         settings=SamplingSettings(temperature=0, guidance=3.0),
     )
-    np.testing.assert_array_equal(made, np.concatenate([found[0].numpy() for found in captured]))
+    np.testing.assert_array_equal(made, np.concatenate(found))
