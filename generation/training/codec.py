@@ -25,6 +25,7 @@ from generation.config import EncodecConfig
 from generation.errors import InvalidRequestError
 from generation.training.codec_files import load_state, save_codec, save_state
 from generation.training.codec_step import CodecTrainer, Metrics, StepSettings, scalars
+from generation.training.losses import FLOOR, LossWeights
 from generation.training.quantizer import perplexity
 from generation.training.segments import Prefetcher, SegmentSource
 from generation.training.starter.config import STARTER_CODEC
@@ -46,6 +47,8 @@ class CodecRun:
     batch: int = 48
     seconds: float = 0.96
     seed: int = 0
+    waveform: float = 15.0
+    floor: float = FLOOR
     rate: float = 1e-3
     final_rate: float = 5e-5
     warm_up: int = 200
@@ -69,7 +72,7 @@ class CodecRun:
     @property
     def step_settings(self) -> StepSettings:
         """What a single step needs."""
-        return StepSettings()
+        return StepSettings(weights=LossWeights(waveform=self.waveform), floor=self.floor)
 
     def learning_rate(self, step: int, fraction: float) -> float:
         """Linear warm-up by steps, then a cosine over the run."""
@@ -260,6 +263,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[CodecRun, Path | None
     parser.add_argument("--batch", type=int, default=48, help="segments a step")
     parser.add_argument("--seconds", type=float, default=0.96, help="length of a segment")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--waveform", type=float, default=15.0, help="weight of the waveform's L1")
+    parser.add_argument("--floor", type=float, default=FLOOR, help="magnitude that counts as silence")
     parser.add_argument("--lstm-from", type=float, default=0.65, help="share of the run without LSTMs")
     parser.add_argument("--shallow", type=float, default=0.0, help="share of items with fewer codebooks")
     parser.add_argument("--seed", type=int, default=0)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from generation.config import EncodecConfig
 from generation.encodec import LSTM, Decoder, Encodec, Encoder
 from generation.training.flat import FlatParameters
-from generation.training.losses import LossWeights, SpectralLoss
+from generation.training.losses import FLOOR, LossWeights, SpectralLoss
 from generation.training.quantizer import Books, fit_books, quantize, restart_codes, update_books
 
 State = dict[str, mx.array]
@@ -26,6 +26,7 @@ class StepSettings:
     """What a step needs to know beside its state."""
 
     weights: LossWeights = field(default_factory=LossWeights)
+    floor: float = FLOOR
     betas: tuple[float, float] = (0.8, 0.99)
     weight_decay: float = 0.01
     clip: float = 1.0
@@ -55,7 +56,7 @@ class CodecTrainer:
         self.config, self.settings = config, settings
         self.model = Encodec(config)
         self.flat = FlatParameters(self.model, skip="quantizer.")
-        self.spectral = SpectralLoss(config.sampling_rate)
+        self.spectral = SpectralLoss(config.sampling_rate, floor=settings.floor)
         self._steps: dict[bool, Callable[..., tuple[State, Metrics, mx.array]]] = {}
         for lstm in (False, True):
             step = partial(self._step, lstm=lstm)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 MEL_WINDOWS = (256, 512, 1024, 2048, 4096)
 LINEAR_WINDOWS = (512, 1024, 2048, 4096)
 MEL_BANDS = 64
-_FLOOR = 1e-3  # magnitude that counts as silence, 60 dB under white noise of variance one
+FLOOR = 3e-3  # magnitude that counts as silence, 50 dB under white noise of variance one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class LossWeights:
 
     mel: float = 0.4
     linear: float = 1.0
-    waveform: float = 5.0
+    waveform: float = 15.0
     commitment: float = 0.25
 
 
@@ -66,7 +66,10 @@ class SpectralLoss:
         *,
         mel_windows: tuple[int, ...] = MEL_WINDOWS,
         linear_windows: tuple[int, ...] = LINEAR_WINDOWS,
+        floor: float = FLOOR,
     ) -> None:
+        # A lower floor lets the slopes at near silence drown the waveform's, and the phase is never learnt.
+        self._floor = floor
         self.windows = tuple(sorted({*mel_windows, *linear_windows}))
         self._mel = {
             n: mx.array(mel_filterbank(n, sampling_rate, min(MEL_BANDS, n // 8))) for n in mel_windows
@@ -84,7 +87,7 @@ class SpectralLoss:
         """Short-time magnitudes `(B, T) -> (B, frames, window / 2 + 1)`, never under the floor."""
         spectrum = mx.fft.rfft(frame(x, window, window // 4) * self._hann[window], axis=-1)
         real, imaginary = mx.real(spectrum), mx.imag(spectrum)
-        return mx.sqrt(real * real + imaginary * imaginary + _FLOOR**2)
+        return mx.sqrt(real * real + imaginary * imaginary + self._floor**2)
 
     def __call__(self, made: mx.array, wanted: mx.array) -> dict[str, mx.array]:
         """The terms as scalars: `mel`, `linear` (log magnitude + spectral convergence), `waveform`."""
