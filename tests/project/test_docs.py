@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,3 +160,20 @@ def test_the_check_catches(line: str) -> None:
     (words,) = commands(block)
     with pytest.raises(click.UsageError):
         parse(words)
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs(root: Path, tmp_path: Path) -> None:
+    blocks = [
+        code for language, code in BLOCK.findall((root / "README.md").read_text()) if language == "python"
+    ]
+    assert len(blocks) == 2
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("AUDIOLIB_")}
+    for code in blocks:
+        command = [sys.executable, "-W", "error", "-c", code]
+        env = {**keep, "AUDIOLIB_MODELS": str(root / "mlx-models"), "HF_HUB_OFFLINE": "1"}
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "output.wav").is_file()
+    # get_or_generate found the clip that was there, so there is still one.
+    assert len(list((tmp_path / "data").rglob("*.wav"))) == 1
