@@ -47,7 +47,7 @@ class CodecRun:
     batch: int = 48
     seconds: float = 0.96
     seed: int = 0
-    waveform: float = 15.0
+    waveform: float = 30.0
     floor: float = FLOOR
     rate: float = 1e-3
     final_rate: float = 5e-5
@@ -263,7 +263,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[CodecRun, Path | None
     parser.add_argument("--batch", type=int, default=48, help="segments a step")
     parser.add_argument("--seconds", type=float, default=0.96, help="length of a segment")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument("--waveform", type=float, default=15.0, help="weight of the waveform's L1")
+    parser.add_argument("--waveform", type=float, default=30.0, help="weight of the waveform's L1")
     parser.add_argument("--floor", type=float, default=FLOOR, help="magnitude that counts as silence")
     parser.add_argument("--lstm-from", type=float, default=0.65, help="share of the run without LSTMs")
     parser.add_argument("--shallow", type=float, default=0.0, help="share of items with fewer codebooks")

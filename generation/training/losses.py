@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 MEL_WINDOWS = (256, 512, 1024, 2048, 4096)
 LINEAR_WINDOWS = (512, 1024, 2048, 4096)
 MEL_BANDS = 64
-FLOOR = 3e-3  # magnitude that counts as silence, 50 dB under white noise of variance one
+FLOOR = 1e-2  # magnitude that counts as silence, 40 dB under white noise of variance one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class LossWeights:
 
     mel: float = 0.4
     linear: float = 1.0
-    waveform: float = 15.0
+    waveform: float = 30.0
     commitment: float = 0.25
 
 
