@@ -4,6 +4,7 @@ The table is opened anew for every operation (about 2 ms): a handle that is kept
 processes write nor a table that was dropped and made again.
 """
 
+import errno
 import gc
 import logging
 import random
@@ -88,17 +89,23 @@ def errors_of(folder: Path) -> Iterator[None]:
     except IndexingError:
         raise
     except (RuntimeError, ValueError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if "os error 28" in str(error) or "No space left" in str(error):
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        if _names_os_error(error, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise IndexingError(f"The disk is full: the search index in {folder} was not written.") from error
-        if any(words in str(error) for words in ("Permission denied", "Read-only", "os error 13")):
+        if _names_os_error(error, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise IndexingError(
                 f"The search index in {folder} cannot be read or written: {reason}"
             ) from error
         raise IndexDamagedError(
-            f"The search index in {folder} is damaged ({reason[:200]}). "
+            f"The search index in {folder} is damaged ({reason}). "
             "Run `audiolib index --rebuild`: it is made again from the clips."
         ) from error
+
+
+def _names_os_error(error: Exception, *codes: int) -> bool:
+    # LanceDB gives the number in its text alone.
+    found = getattr(error, "errno", None)
+    return any(found == code or f"(os error {code})" in str(error) for code in codes)
 
 
 def _has_files(folder: Path) -> bool:

@@ -150,9 +150,8 @@ class ClipIndex:
         with lance.errors_of(self._folder):
             found = _nearest(table, query.astype(np.float32), offset + limit)
         ids = np.array(found["id"].to_pylist(), dtype=object)
-        stored = (
-            found["vector"].combine_chunks().flatten().to_numpy().reshape(len(ids), -1).astype(np.float64)
-        )
+        flat = found["vector"].combine_chunks().flatten().to_numpy()
+        stored = flat.reshape(len(ids), len(query)).astype(np.float64)
         # Row by row rather than as a matrix product, so that equal vectors get equal scores.
         cosine = (stored * query).sum(axis=1)
         cosine /= np.linalg.norm(stored, axis=1) * np.linalg.norm(query)

@@ -1,0 +1,58 @@
+"""compose_document: the same words give the same text, however they were written down."""
+
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexing import compose_document
+
+WORDS = st.none() | st.text()
+TAGS = st.lists(st.text(), max_size=5)
+
+
+def test_prompt_stands_before_title() -> None:
+    both = compose_document(prompt="calm piano", title="Nocturne", tags=["slow", "night"], transcript="la la")
+    assert both == "calm piano\nnight, slow\nla la"
+
+
+def test_title_stands_in_for_a_missing_prompt() -> None:
+    assert compose_document(prompt=None, title="Nocturne", tags=[], transcript=None) == "Nocturne"
+    assert compose_document(prompt="  ", title="Nocturne", tags=[], transcript="") == "Nocturne"
+
+
+def test_nothing_known_is_empty() -> None:
+    assert compose_document(prompt=None, title=None, tags=["", " "], transcript="\n") == ""
+
+
+@given(prompt=WORDS, title=WORDS, tags=TAGS, transcript=WORDS)
+def test_is_normalised(
+    prompt: str | None, title: str | None, tags: list[str], transcript: str | None
+) -> None:
+    text = compose_document(prompt=prompt, title=title, tags=tags, transcript=transcript)
+    lines = text.split("\n") if text else []
+    assert len(lines) <= 3
+    assert all(line and line == " ".join(line.split()) for line in lines)
+    assert text == unicodedata.normalize("NFC", text)
+
+
+@given(prompt=WORDS, title=WORDS, tags=TAGS, transcript=WORDS)
+def test_is_stable(prompt: str | None, title: str | None, tags: list[str], transcript: str | None) -> None:
+    def spelled(form: str, words: str | None) -> str | None:
+        return None if words is None else unicodedata.normalize(form, words)
+
+    given_so = compose_document(prompt=prompt, title=title, tags=tags, transcript=transcript)
+    otherwise = compose_document(
+        prompt=spelled("NFD", prompt),
+        title=spelled("NFD", title),
+        tags=[f" {unicodedata.normalize('NFD', tag)}\n" for tag in reversed(tags)] * 2,
+        transcript=spelled("NFD", transcript),
+    )
+    assert otherwise == given_so
+
+
+@given(prompt=st.text(min_size=1), tags=TAGS)
+def test_the_prompt_is_kept(prompt: str, tags: list[str]) -> None:
+    words = unicodedata.normalize("NFC", prompt).split()
+    text = compose_document(prompt=prompt, title=None, tags=tags, transcript=None)
+    assert text.split()[: len(words)] == words

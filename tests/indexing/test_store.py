@@ -1,0 +1,249 @@
+"""ClipIndex: what goes in comes out, is found by exact cosine, and only it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import lancedb
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from indexing import ClipIndex, EmbedderMismatchError, IndexHit, IndexingError, IndexRow
+
+Unit = Callable[..., np.ndarray]
+MakeRow = Callable[..., IndexRow]
+
+HOSTILE = [
+    "x' OR '1'='1",
+    "x' OR 1=1 --",
+    "'; DROP TABLE clips; --",
+    'double " quote',
+    "back\\slash",
+    "new\nline\ttab",
+    "per%cent_under",
+    "nul\0inside",
+    "ünï-çødé 🎹",
+    "`id`",
+]
+
+
+def test_reading_makes_nothing(index: ClipIndex, unit: Unit, tmp_path: Path) -> None:
+    assert index.count() == 0
+    assert index.ids() == set()
+    assert index.pending_ids() == []
+    assert index.get("a") is None
+    assert index.embedder() is None
+    assert index.search(unit(0)) == []
+    index.remove(["a"])
+    index.upsert([])
+    index.optimise()
+    index.clear()
+    assert not (tmp_path / "index").exists()
+
+
+# Surrogates cannot be stored; everything else must come back as it was.
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+MAYBE_TEXT = st.none() | TEXT
+NUMBER = st.floats(allow_nan=False, allow_infinity=False)
+ROWS = st.builds(
+    IndexRow,
+    id=TEXT.filter(bool),
+    document=TEXT,
+    path=TEXT,
+    duration=NUMBER,
+    sample_rate=st.integers(1, 2**31 - 1),
+    channels=st.integers(1, 64),
+    created_at=TEXT,
+    kind=st.sampled_from(["generated", "imported"]),
+    prompt=MAYBE_TEXT,
+    title=MAYBE_TEXT,
+    model=MAYBE_TEXT,
+    seed=st.none() | st.integers(-(2**63), 2**63 - 1),
+    tags=st.lists(TEXT, max_size=4).map(tuple),
+    rating=st.none() | st.integers(0, 5),
+    parent_id=MAYBE_TEXT,
+    transcript=MAYBE_TEXT,
+    language=MAYBE_TEXT,
+    tempo_bpm=st.none() | NUMBER,
+    key=MAYBE_TEXT,
+    loudness_lufs=st.none() | NUMBER,
+    sha256=MAYBE_TEXT,
+    audio_sha256=MAYBE_TEXT,
+    license=MAYBE_TEXT,
+)
+
+
+@given(row=ROWS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_rows_come_back(index: ClipIndex, row: IndexRow) -> None:
+    index.upsert([row])
+    found = index.get(row.id)
+    assert found == asdict(row)
+
+
+def test_vectors_come_back(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    index.upsert([row("a", vector=unit(1)), row("b", vector=unit(2, 8).astype(np.float64))])
+    found = index.get("a")
+    assert found is not None
+    assert found["vector"].dtype == np.float32
+    np.testing.assert_array_equal(found["vector"], unit(1))
+
+
+@pytest.mark.parametrize("id", HOSTILE)
+def test_hostile_ids_mean_themselves_alone(index: ClipIndex, row: MakeRow, unit: Unit, id: str) -> None:
+    index.upsert([row("innocent", vector=unit(0))])
+    assert index.get(id) is None
+    index.remove([id])
+    assert index.ids() == {"innocent"}
+    index.upsert([row(id, vector=unit(1))])
+    found = index.get(id)
+    assert found is not None
+    assert found["id"] == id
+    index.remove([id])
+    assert index.ids() == {"innocent"}
+
+
+def test_upsert_replaces(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    index.upsert([row("a", title="old", vector=unit(0)), row("b", title="other", vector=unit(1))])
+    index.upsert([row("a", title="older", vector=unit(0)), row("a", title="new", vector=unit(2))])
+    assert index.count() == 2
+    found = index.get("a")
+    assert found is not None
+    assert found["title"] == "new"
+    assert index.search(unit(2), limit=1)[0].id == "a"
+
+
+def test_many_rows_take_few_commits(index: ClipIndex, row: MakeRow, unit: Unit, tmp_path: Path) -> None:
+    index.upsert([row(f"{i:04}", vector=unit(i)) for i in range(2_500)])
+    table = lancedb.connect(tmp_path / "index").open_table("clips")
+    assert len(table.list_versions()) == 1 + 3  # the empty table, then 1,000, 1,000 and 500 rows
+    assert index.count() == 2_500
+    assert index.ids() == {f"{i:04}" for i in range(2_500)}
+    index.remove([f"{i:04}" for i in range(2_499)])
+    assert index.ids() == {"2499"}
+
+
+def test_scores_are_exact_cosines(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    vectors = {f"{i:03}": unit(i) for i in range(300)}
+    index.upsert([row(id, vector=vector) for id, vector in vectors.items()])
+    query = 3 * unit(1_000)
+    hits = index.search(query, limit=300)
+    assert [(-hit.score, hit.id) for hit in hits] == sorted((-hit.score, hit.id) for hit in hits)
+    for hit in hits:
+        cosine = float(vectors[hit.id].astype(float) @ (query.astype(float) / np.linalg.norm(query)))
+        assert hit.score == pytest.approx(max(0.0, cosine), abs=1e-7)
+    assert hits[-1].score == 0.0
+    assert index.search(unit(7), limit=1) == [IndexHit(id="007", score=pytest.approx(1.0, abs=1e-7))]
+
+
+def test_pages_make_up_the_whole(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    index.upsert([row(f"{i:02}", vector=unit(i)) for i in range(50)])
+    whole = index.search(unit(99), limit=50)
+    pages = [index.search(unit(99), limit=7, offset=start) for start in range(0, 56, 7)]
+    assert [hit for page in pages for hit in page] == whole
+    assert index.search(unit(99), limit=10**9) == whole
+    assert index.search(unit(99), offset=50) == []
+
+
+def test_equal_scores_go_by_id(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    index.upsert([row(f"{i:03}", vector=unit(0)) for i in reversed(range(200))])
+    index.upsert([row(f"z{i}", vector=unit(1)) for i in range(3)])
+    assert [hit.id for hit in index.search(unit(0), limit=5)] == ["000", "001", "002", "003", "004"]
+    assert [hit.id for hit in index.search(unit(0), limit=3, offset=150)] == ["150", "151", "152"]
+
+
+def test_pending_rows_are_kept_and_not_found(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    index.upsert([row("b"), row("a")])
+    assert index.pending_ids() == ["a", "b"]
+    assert index.embedder() is None
+    assert index.search(unit(0, 384)) == []
+    index.upsert(
+        [row("c", vector=unit(1)), row("b", vector=unit(2))]
+    )  # not the 384 numbers that it began with
+    assert index.pending_ids() == ["a"]
+    assert index.embedder() == "test/embedder"
+    assert {hit.id for hit in index.search(unit(0))} == {"b", "c"}
+    assert index.count() == 3
+
+
+def test_mixing_embedders_is_refused(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    index.upsert([row("a", vector=unit(0))])
+    with pytest.raises(EmbedderMismatchError) as caught:
+        index.upsert([row("b"), row("c", vector=unit(1), embedder="other/one")])
+    for words in ("test/embedder", "other/one", "audiolib index --rebuild --embedder other/one"):
+        assert words in str(caught.value)
+    with pytest.raises(EmbedderMismatchError, match=r"one.*two"):
+        index.upsert([row("b", vector=unit(1), embedder="one"), row("c", vector=unit(1), embedder="two")])
+    with pytest.raises(EmbedderMismatchError, match=r"16 numbers.*test/embedder \(8\)"):
+        index.upsert([row("b", vector=unit(1, 16))])
+    with pytest.raises(EmbedderMismatchError, match="16 numbers"):
+        index.search(unit(1, 16))
+    assert index.ids() == {"a"}
+
+
+def test_another_embedder_after_clear(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    index.upsert([row("a", vector=unit(0))])
+    index.clear()
+    assert index.count() == 0
+    index.upsert([row("a", vector=unit(0, 16), embedder="other/one")])
+    assert index.embedder() == "other/one"
+    assert [hit.id for hit in index.search(unit(0, 16))] == ["a"]
+
+
+def test_another_embedder_once_no_vector_is_left(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    index.upsert([row("a", vector=unit(0)), row("b", title="kept")])
+    index.remove(["a"])
+    index.upsert([row("c", vector=unit(0, 16), embedder="other/one")])
+    assert [hit.id for hit in index.search(unit(0, 16))] == ["c"]
+    found = index.get("b")
+    assert found is not None
+    assert found["title"] == "kept"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"vector": np.full(8, np.nan, np.float32)},
+        {"vector": np.zeros(8, np.float32)},
+        {"vector": np.ones((2, 4), np.float32)},
+        {"embedder": "name/alone"},
+        {"prompt": "lone \ud800 surrogate"},
+        {"seed": 2**63},
+        {"duration": "long"},
+    ],
+    ids=lambda bad: "-".join(bad),
+)
+def test_what_does_not_fit_changes_nothing(
+    index: ClipIndex, row: MakeRow, unit: Unit, bad: dict[str, object]
+) -> None:
+    index.upsert([row("a", vector=unit(0))])
+    with pytest.raises(IndexingError):
+        index.upsert([row("b", vector=unit(1)), row("bad", **bad)])
+    assert index.ids() == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("vector", "limit", "offset"),
+    [
+        (np.ones(8), 0, 0),
+        (np.ones(8), 1, -1),
+        (np.zeros(8), 1, 0),
+        (np.ones((1, 8)), 1, 0),
+        ([np.inf] * 8, 1, 0),
+    ],
+)
+def test_searches_out_of_range(index: ClipIndex, vector: np.ndarray, limit: int, offset: int) -> None:
+    with pytest.raises(ValueError, match="limit"):
+        index.search(vector, limit=limit, offset=offset)
+
+
+def test_single_writes_leave_few_files(index: ClipIndex, row: MakeRow, unit: Unit, tmp_path: Path) -> None:
+    for i in range(50):
+        index.upsert([row(f"{i:02}", vector=unit(i))])
+    table = lancedb.connect(tmp_path / "index").open_table("clips")
+    assert table.stats()["fragment_stats"]["num_fragments"] <= 21
+    assert index.ids() == {f"{i:02}" for i in range(50)}
