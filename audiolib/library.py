@@ -1,20 +1,26 @@
 """`AudioLibrary`: the one facade. All that the command line, the service and the adapters do is a method here."""
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from audiolib.catalogue import Catalogue, IndexReport
 from audiolib.clip import Clip, Recipe, SearchHit
 from audiolib.composer import Composer
-from audiolib.errors import InvalidInputError, LibraryError
+from audiolib.errors import InvalidInputError
+from audiolib.finder import Finder
 from audiolib.folder import LibraryFolder
 from audiolib.models import Models
 from audiolib.outputs import Destination
 from audiolib.prompts import clean_prompt
-from audiolib.requests import DEFAULT_DURATION, GenerationRequest, Progress
+from audiolib.requests import (
+    DEFAULT_DURATION,
+    GenerationOptions,
+    GenerationRequest,
+    Progress,
+    VariationOptions,
+)
 from audiolib.settings import Settings, find_existing_library, find_library, is_library, load_settings
 from audiolib.sidecars import Sidecar, read_sidecar
 from audiolib.studio import OnProgress, Studio, reporter, variation_of
@@ -23,12 +29,7 @@ if TYPE_CHECKING:
     from audiolib.reproduction import Reproduction
     from audiolib.transcripts import TranscribeReport
 
-REUSE_SCORE: Final = 0.95
-"""Scores of true paraphrases end at 0.66 and "loud piano" reaches 0.75 for "calm piano": only near 1 is the same."""
-
-_REUSE_CANDIDATES: Final = 20
 _SAME_LENGTH: Final = 0.02  # seconds: one codec frame
-_log = logging.getLogger(__name__)
 
 Hits = list[SearchHit]  # named here because the class has a method called `list`
 
@@ -49,6 +50,7 @@ class AudioLibrary:
         self._folder = LibraryFolder(root, lock_timeout=self.settings.lock_timeout)
         self._composer = Composer(self.settings)
         self._catalogue = Catalogue(self._folder, self.settings)
+        self._finder = Finder(self._folder, self._catalogue)
         self._studio = Studio(self.settings, self._folder, self._composer, self._catalogue)
 
     @property
@@ -67,7 +69,7 @@ class AudioLibrary:
         *,
         index: bool = True,
         progress: OnProgress | None = None,
-        **options: Any,
+        **options: Unpack[GenerationOptions],
     ) -> Clip:
         """Make a clip and store it.
 
@@ -182,13 +184,7 @@ class AudioLibrary:
             LibraryError: There is no library, or it is of a newer format.
         """
         self._require()
-        for path in self._folder.sidecar_paths()[::-1][:limit]:
-            try:
-                yield read_sidecar(path).clip
-            except FileNotFoundError:
-                continue  # removed meanwhile
-            except LibraryError as error:
-                (broken or _log.warning)(str(error))
+        yield from self._finder.newest(limit=limit, broken=broken)
 
     def search(self, query: str, *, limit: int = 10) -> Hits:
         """Find clips by meaning.
@@ -209,22 +205,7 @@ class AudioLibrary:
         if limit < 1:
             raise InvalidInputError(f"A limit of {limit} makes no sense. Use 1 or more.")
         self._require()
-        hits: Hits = []
-        for found in self._catalogue.search(words):
-            try:
-                clip = read_sidecar(self._folder.sidecar_path(found.id)).clip
-            except (LookupError, OSError):
-                continue  # its files are gone; the next `index` drops the row
-            except LibraryError as error:
-                _log.warning("%s", error)
-                continue
-            hits.append(SearchHit(clip=clip, score=found.score))
-            if len(hits) == limit:
-                break
-        waiting = self._catalogue.unsearchable()
-        if waiting:
-            _log.warning("%s not searchable yet. `audiolib index` catches up.", _clips_are(waiting))
-        return hits
+        return self._finder.search(words, limit=limit)
 
     def get_or_generate(
         self,
@@ -254,24 +235,10 @@ class AudioLibrary:
         checked = request.checked(max_duration=self.settings.max_duration)
         model_id = self._composer.find(model).model_id
         if is_library(self.path):
-            for clip in self._similar(checked.prompt):
+            for clip in self._finder.reusable(checked.prompt):
                 if abs(clip.duration - duration) < _SAME_LENGTH and clip.model == model_id:
                     return clip
         return self.generate(prompt, duration=duration, model=model, progress=progress, **options)
-
-    def _similar(self, prompt: str) -> Iterator[Clip]:
-        """Clips whose words are as good as the same, best first; tags and transcripts may lower a score."""
-        from indexing.errors import EmbedderUnavailableError
-
-        seen: set[str] = set()
-        try:
-            for hit in self.search(prompt, limit=_REUSE_CANDIDATES):
-                if hit.score >= REUSE_SCORE:
-                    seen.add(hit.clip.id)
-                    yield hit.clip
-        except EmbedderUnavailableError as error:
-            _log.info("Only the same words are reused: %s", error)
-        yield from (clip for clip in self.list() if clip.prompt == prompt and clip.id not in seen)
 
     def reproduce(
         self,
@@ -302,7 +269,7 @@ class AudioLibrary:
         reference: str | os.PathLike[str],
         *,
         progress: OnProgress | None = None,
-        **changes: Any,
+        **changes: Unpack[VariationOptions],
     ) -> Clip:
         """Make a clip again; with changes, make a variation of it as a new clip.
 
@@ -318,10 +285,10 @@ class AudioLibrary:
         Raises:
             ReproductionError: As for `reproduce`, and so for the other errors.
         """
-        changes = {name: value for name, value in changes.items() if value is not None}
-        if not changes:
+        wanted = {name: value for name, value in changes.items() if value is not None}
+        if not wanted:
             return self.reproduce(reference, progress=progress).clip
-        request = variation_of(self._sidecar(reference), changes)
+        request = variation_of(self._sidecar(reference), wanted)
         (clip,) = self.generate_all([request], progress=progress)
         return clip
 
@@ -412,7 +379,3 @@ class AudioLibrary:
     def _sidecar(self, reference: str | os.PathLike[str]) -> Sidecar:
         self._require()
         return read_sidecar(self._folder.resolve(reference))
-
-
-def _clips_are(number: int) -> str:
-    return "One clip is" if number == 1 else f"{number:,} clips are"

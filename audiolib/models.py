@@ -91,7 +91,7 @@ class Models:
             device=backend.device,
             dtype=backend.dtype,
             blas=backend.blas,
-            models_dirs=tuple(Path(os.path.abspath(folder)) for folder in models_dirs()),
+            models_dirs=tuple(Path(os.path.abspath(folder)) for folder in models_dirs() if folder.is_dir()),
         )
 
     def pull(self, name: str, *, progress: Progress | None = None) -> Path:

@@ -57,8 +57,8 @@ def title_of(prompt: str) -> str:
     line = " ".join(prompt.split())
     if len(line) <= _MAX_TITLE_CHARACTERS:
         return line
-    cut = line[: _MAX_TITLE_CHARACTERS - 1]
-    return (cut.rsplit(" ", 1)[0] if " " in cut else cut) + "…"
+    cut = line[:_MAX_TITLE_CHARACTERS]
+    return (cut.rsplit(" ", 1)[0] if " " in cut else cut[:-1]) + "…"
 
 
 def slug_of(text: str) -> str:

@@ -4,7 +4,7 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypedDict
 
 from audiolib.clip import Recipe
 from audiolib.errors import InvalidInputError
@@ -21,6 +21,29 @@ _SEEDS: Final = 1 << 32
 _MAX_SEED: Final = (1 << 63) - 1  # the largest that fits a signed column
 _SAMPLE_RATES: Final = range(8_000, 192_001)
 _MP3_RATES: Final = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+
+
+class GenerationOptions(TypedDict, total=False):
+    """The fields of `GenerationRequest` besides the prompt, as keyword arguments."""
+
+    duration: float | None
+    max_steps: int | None
+    seed: int | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    guidance: float | None
+    model: str | None
+    dtype: str | None
+    tags: tuple[str, ...]
+    audio_format: str
+    sample_rate: int | None
+
+
+class VariationOptions(GenerationOptions, total=False):
+    """What can be different in a variation."""
+
+    prompt: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

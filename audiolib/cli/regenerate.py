@@ -40,24 +40,32 @@ def regenerate_command(
     """
     library = open_library(library_path)
     start = time.perf_counter()
-    changes = {"seed": seed, "duration": duration, "model": model}
-    changes["prompt"] = None if prompt is None else read_prompt(prompt)
+    words = None if prompt is None else read_prompt(prompt)
+    varied = any(change is not None for change in (seed, words, duration, model))
+    restored: tuple[Path, ...] = ()
+    compared = "samples"
     with output.bar(library.get(clip).title, "step") as update:
-        if all(value is None for value in changes.values()):
-            again = library.reproduce(clip, progress=lambda at: update(at.done, at.total))
-            made, restored, compared = again.clip, again.restored, again.codes_compared
+        if varied:
+            made = library.regenerate(
+                clip,
+                seed=seed,
+                prompt=words,
+                duration=duration,
+                model=model,
+                progress=lambda at: update(at.done, at.total),
+            )
         else:
-            made = library.regenerate(clip, progress=lambda at: update(at.done, at.total), **changes)
-            restored, compared = (), False
+            again = library.reproduce(clip, progress=lambda at: update(at.done, at.total))
+            made, restored = again.clip, again.restored
+            compared = "tokens and samples" if again.codes_compared else "samples"
     if as_json:
         output.json_line(made.to_json())
         return
     took = f"{time.perf_counter() - start:.1f} s"
-    if made.parent_id is not None and any(value is not None for value in changes.values()):
+    if varied:
         details = f"{output.seconds(made.duration)} of music in {took} · seed {made.seed} · {made.model}"
-        print_clip(made, details=f"{details} · a variation of {made.parent_id[-6:]}")
+        print_clip(made, details=f"{details} · a variation of {(made.parent_id or '')[-6:]}")
         return
-    what = "tokens and samples" if compared else "samples"
-    print_clip(made, details=f"made again in {took}: the same {what}, bit for bit")
+    print_clip(made, details=f"made again in {took}: the same {compared}, bit for bit")
     for path in restored:
         output.result(f"  restored {output.short_path(path)}")

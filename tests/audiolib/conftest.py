@@ -1,0 +1,92 @@
+"""What the library's tests share: the real engine on a tiny random checkpoint, and folders of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+from audiolib import AudioLibrary
+from audiolib.settings import Settings
+
+# Set before anything imports the hub's client: the tests must never reach for the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+# A machine that is busy with other things is no reason to fail.
+hypothesis_settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("busy")
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with `tiny` and `other`, two checkpoints that differ in their weights."""
+    from generation.tiny import make_tiny_checkpoint
+
+    folder = tmp_path_factory.mktemp("models")
+    make_tiny_checkpoint(folder / "tiny", seed=0)
+    make_tiny_checkpoint(folder / "other", seed=1)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: Path) -> None:
+    """No setting of this machine's user, and a current folder of the test's own."""
+    for name in [name for name in os.environ if name.startswith("AUDIOLIB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AUDIOLIB_MODELS", str(models))
+    monkeypatch.setenv("AUDIOLIB_MODEL", "tiny")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> AudioLibrary:
+    """An empty library."""
+    return AudioLibrary(tmp_path / "library", settings=Settings(model="tiny", lock_timeout=5))
+
+
+@pytest.fixture
+def cli() -> Callable[..., Result]:
+    """Run a command in this process."""
+    from audiolib.cli import cli as group
+
+    def run(*arguments: str, input: str | bytes | None = None) -> Result:
+        return CliRunner().invoke(group, list(arguments), input=input, prog_name="audiolib")
+
+    return run
+
+
+@pytest.fixture
+def process() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command in a process of its own."""
+
+    def run(arguments: Sequence[str | bytes], **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "audiolib", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            **options,
+        )
+
+    return run
+
+
+def files_of(folder: Path) -> set[str]:
+    """Every file under a folder but the lock's, relative to it."""
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".lock")
+    }

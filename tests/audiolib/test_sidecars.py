@@ -1,0 +1,115 @@
+"""Sidecars hold everything, keep what they do not know, and are refused when they are damaged."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from audiolib.clip import Clip, Recipe
+from audiolib.errors import LibraryFormatError, SidecarError
+from audiolib.sidecars import edit_sidecar, read_sidecar, write_sidecar
+
+sys.path.insert(0, str(Path(__file__).parent))
+from strategies import clips, recipes
+
+CLIP_ID = "01M81GFP0EMCG74TGEETC8HHCK"
+
+
+@given(clips, recipes)
+def test_a_clip_and_its_recipe_survive(tmp_path_factory: Any, clip: Clip, recipe: Recipe) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    clip = replace(clip, path=folder / "a.wav")
+    path = folder / f"{clip.id}.json"
+    write_sidecar(path, clip, recipe=recipe, codes="a.codes.npz")
+    sidecar = read_sidecar(path)
+    assert (sidecar.clip, sidecar.recipe, sidecar.codes_path) == (clip, recipe, folder / "a.codes.npz")
+    path.unlink()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    clip = Clip(
+        id=CLIP_ID,
+        path=tmp_path / f"{CLIP_ID}-calm.wav",
+        prompt="calm",
+        title="calm",
+        model=None,
+        seed=None,
+        duration=1.0,
+        sample_rate=32_000,
+        channels=1,
+        created_at="2026-11-22T11:32:55.438Z",
+        kind="imported",
+        sha256="a",
+        audio_sha256="b",
+    )
+    path = tmp_path / f"{CLIP_ID}.json"
+    write_sidecar(path, clip, recipe=None, codes=None)
+    return path
+
+
+def test_a_sidecar_can_move_with_its_audio(path: Path, tmp_path: Path) -> None:
+    assert str(tmp_path) not in path.read_text()
+    other = tmp_path / "other"
+    other.mkdir()
+    moved = path.rename(other / path.name)
+    assert read_sidecar(moved).clip.path == other / f"{CLIP_ID}-calm.wav"
+
+
+def test_an_edit_keeps_what_it_does_not_know(path: Path) -> None:
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "mood": {"blue": 1}}))
+    edited = edit_sidecar(path, {"tags": ["lofi"], "rating": 4})
+    assert edited == read_sidecar(path)
+    assert (edited.clip.tags, edited.clip.rating) == (("lofi",), 4)
+    assert json.loads(path.read_text()) == {**document, "mood": {"blue": 1}, "tags": ["lofi"], "rating": 4}
+
+
+def test_an_edit_that_could_not_be_read_again_is_not_written(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(SidecarError, match="'rating'"):
+        edit_sidecar(path, {"rating": "good"})
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": None},
+        {"format": "1"},
+        {"id": "01M81GFTJQFZRFB5AJJ2YGCV4J"},
+        {"title": 7},
+        {"file": "../../secret.wav"},
+        {"file": "/etc/passwd"},
+        {"file": None},
+        {"codes": "..\\secret"},
+        {"recipe": {"prompt": "calm"}},
+        {"recipe": []},
+    ],
+)
+def test_a_damaged_sidecar_is_refused_by_name(path: Path, change: dict[str, Any]) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(SidecarError) as caught:
+        read_sidecar(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'"x"', b"\xff\xfe", b"[" * 100_000])
+def test_what_is_no_json_object_is_refused_by_name(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    with pytest.raises(SidecarError) as caught:
+        read_sidecar(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_newer_sidecar_asks_for_an_update(path: Path) -> None:
+    path.write_text('{"format": 2}')
+    with pytest.raises(LibraryFormatError, match="Update audiolib"):
+        read_sidecar(path)
