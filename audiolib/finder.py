@@ -64,7 +64,7 @@ class Finder:
     def reusable(self, prompt: str) -> Iterator[Clip]:
         """Yield clips whose words are as good as the same, best first.
 
-        Tags and transcripts may lower a score, so clips with exactly this prompt come after those that score.
+        Tags and transcripts may lower a score, so clips with this very prompt come after those that score.
 
         Args:
             prompt: A cleaned prompt.
@@ -79,4 +79,11 @@ class Finder:
                     yield hit.clip
         except EmbedderUnavailableError as error:
             _log.info("Only the same words are reused: %s", error)
-        yield from (clip for clip in self.newest() if clip.prompt == prompt and clip.id not in seen)
+        wanted = _same_words(prompt)
+        yield from (
+            clip for clip in self.newest() if _same_words(clip.prompt) == wanted and clip.id not in seen
+        )
+
+
+def _same_words(prompt: str | None) -> str:
+    return " ".join((prompt or "").casefold().split())

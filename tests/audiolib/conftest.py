@@ -21,6 +21,8 @@ from audiolib.settings import Settings
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
+
 # A machine that is busy with other things is no reason to fail.
 hypothesis_settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("busy")
@@ -81,12 +83,3 @@ def process() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
-
-
-def files_of(folder: Path) -> set[str]:
-    """Every file under a folder but the lock's, relative to it."""
-    return {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".lock")
-    }

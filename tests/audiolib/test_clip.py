@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from library_strategies import clips, recipes
 
 from audiolib.clip import Clip, Recipe, SearchHit
-
-sys.path.insert(0, str(Path(__file__).parent))
-from strategies import clips, recipes
 
 # The names that every JSON output promises, whatever the code calls them.
 FIELDS = (

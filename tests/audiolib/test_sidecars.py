@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
+from library_strategies import clips, recipes
 
 from audiolib.clip import Clip, Recipe
 from audiolib.errors import LibraryFormatError, SidecarError
 from audiolib.sidecars import edit_sidecar, read_sidecar, write_sidecar
-
-sys.path.insert(0, str(Path(__file__).parent))
-from strategies import clips, recipes
 
 CLIP_ID = "01M81GFP0EMCG74TGEETC8HHCK"
 

@@ -1,0 +1,141 @@
+"""The index follows the files: pending vectors, catching up, rebuilding, other embedders, transcripts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from audiolib import AudioLibrary, Clip
+from audiolib.settings import Settings
+from indexing.errors import EmbedderMismatchError, EmbedderUnavailableError
+from indexing.store import ClipIndex
+
+SHORT = 0.2
+
+
+@pytest.fixture
+def make(library: AudioLibrary) -> Callable[..., Clip]:
+    return lambda prompt, **options: library.generate(prompt, duration=SHORT, **options)
+
+
+def scores(library: AudioLibrary) -> list[tuple[str, float]]:
+    return [(hit.clip.id, hit.score) for hit in library.search("quiet keyboard")]
+
+
+def test_a_deleted_index_is_rebuilt_the_same(library: AudioLibrary, make: Callable[..., Clip]) -> None:
+    for prompt in ("calm piano", "happy rock", "techno"):
+        make(prompt)
+    before = scores(library)
+    shutil.rmtree(library.path / "index")
+    assert library.search("quiet keyboard") == []
+    seen: list[tuple[int, int]] = []
+    report = library.index(rebuild=True, progress=lambda done, total: seen.append((done, total)))
+    assert (report.clips, report.embedded, report.pending) == (3, 3, 0)
+    assert seen[-1] == (3, 3)
+    assert scores(library) == before
+
+
+def test_what_was_not_indexed_is_caught_up(
+    library: AudioLibrary, make: Callable[..., Clip], caplog: pytest.LogCaptureFixture
+) -> None:
+    make("calm piano")
+    late = make("happy rock", index=False)
+    assert late.id not in dict(scores(library))
+    assert "One clip is not searchable yet" in caplog.text
+    report = library.index()
+    assert (report.clips, report.embedded) == (2, 1)
+    assert late.id in dict(scores(library))
+    assert library.index().embedded == 0
+
+
+def test_without_an_embedder_clips_wait(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = AudioLibrary(tmp_path / "library", settings=Settings(embedder="nobody/knows-it"))
+    clips = [library.generate(prompt, duration=SHORT) for prompt in ("calm piano", "happy rock")]
+    assert all(clip.path.exists() for clip in clips)
+    assert caplog.text.count("nobody/knows-it is not on this machine") == 1
+    assert ClipIndex(library.path / "index").pending_ids() == sorted(clip.id for clip in clips)
+    with pytest.raises(EmbedderUnavailableError):
+        library.search("piano")
+    report = library.index()
+    assert (report.embedded, report.pending) == (0, 2)
+    assert "nobody/knows-it" in (report.reason or "")
+    # Nothing is embedded yet, so another embedder may take over without a rebuild.
+    report = AudioLibrary(library.path).index(embedder="all-MiniLM-L6-v2")
+    assert (report.embedded, report.pending) == (2, 0)
+    assert AudioLibrary(library.path).search("piano")[0].clip == clips[0]
+
+
+def test_another_embedder_needs_a_rebuild(library: AudioLibrary, make: Callable[..., Clip]) -> None:
+    make("calm piano")
+    before = scores(library)
+    manifest = (library.path / "library.json").read_bytes()
+    index = ClipIndex(library.path / "index")
+    row = index.get(library.get("last").id)
+    assert row is not None
+    assert row["embedder"] == json.loads(manifest)["embedder"]
+    with pytest.raises(EmbedderUnavailableError):
+        library.index(rebuild=True, embedder="nobody/knows-it")
+    assert scores(library) == before
+    assert (library.path / "library.json").read_bytes() == manifest
+
+
+def test_mixing_embedders_is_refused_with_the_way_out(
+    library: AudioLibrary, make: Callable[..., Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make("calm piano")
+    index = ClipIndex(library.path / "index")
+    record = index.get(clip.id)
+    assert record is not None
+    from indexing.schema import IndexRow
+
+    index.clear()
+    index.upsert([IndexRow(**{**record, "embedder": "other/words"})])
+    with pytest.raises(EmbedderMismatchError, match="--rebuild --embedder"):
+        library.index(embedder="all-MiniLM-L6-v2")
+    assert library.index(rebuild=True, embedder="all-MiniLM-L6-v2").embedded == 1
+
+
+def test_a_damaged_index_loses_no_clip(
+    library: AudioLibrary, make: Callable[..., Clip], caplog: pytest.LogCaptureFixture
+) -> None:
+    make("calm piano")
+    for path in (library.path / "index").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+    clip = make("happy rock")
+    assert "stored but not searchable" in caplog.text
+    assert library.get("last") == clip
+    assert library.index(rebuild=True).embedded == 2
+
+
+def test_damaged_sidecars_are_named_and_the_rest_is_indexed(
+    library: AudioLibrary, make: Callable[..., Clip]
+) -> None:
+    broken, whole = make("calm piano"), make("happy rock")
+    sidecar = broken.path.parent / f"{broken.id}.json"
+    sidecar.write_text("{")
+    report = library.index(rebuild=True)
+    assert (report.clips, report.embedded) == (1, 1)
+    assert str(sidecar) in report.broken[0]
+    assert list(dict(scores(library))) == [whole.id]
+
+
+def test_without_whisper_clips_are_marked_with_the_reason(
+    library: AudioLibrary, make: Callable[..., Clip]
+) -> None:
+    clip = make("calm piano")
+    report = library.transcribe()
+    assert (report.transcribed, report.pending) == (0, 1)
+    sidecar = clip.path.parent / f"{clip.id}.json"
+    assert json.loads(sidecar.read_text())["transcript_pending"] == report.reason
+    assert report.reason
+    changed = sidecar.stat().st_mtime_ns
+    library.transcribe()
+    assert sidecar.stat().st_mtime_ns == changed
+    assert library.get("last") == clip
