@@ -35,7 +35,8 @@ class SegmentSource:
         while not self._rescan():
             if time.monotonic() > deadline:
                 raise AudioError(f"No shard pcm-*.npy in {folder}. Render some first.")
-            time.sleep(1.0)
+            logger.warning("Waiting for the first shard in %s.", folder)
+            time.sleep(5.0)
         first = next(iter(self._shards.values()))
         self._held = max(1, round(len(first) * HELD_OUT))
 

@@ -18,7 +18,7 @@ from generation.training.codec_files import load_codec, load_state, save_codec
 from generation.training.codec_step import CodecTrainer, StepSettings, run_layers
 from generation.training.encode import encode_clips, encode_folder, write_encoded
 from generation.training.flat import FlatParameters
-from generation.training.losses import LossWeights, SpectralLoss, frame, mel_filterbank
+from generation.training.losses import SpectralLoss, frame, mel_filterbank
 from generation.training.quantizer import (
     Books,
     fit_books,
@@ -232,16 +232,15 @@ class TestStep:
             assert bool(mx.all(mx.isfinite(new[name]))), name
         np.testing.assert_array_equal(np.array(new["weights"]), np.array(state["weights"]))
 
-    def test_loss_falls(self) -> None:
-        # The waveform's phase takes thousands of steps, the spectrum's envelope a few.
-        trainer = CodecTrainer(TINY, StepSettings(weights=LossWeights(waveform=0.0)))
+    def test_tones_are_learnt(self) -> None:
+        trainer = CodecTrainer(TINY, StepSettings())
         state = trainer.initial_state(0)
         audio, depth = np.stack([tone(300), tone(500)]), np.zeros(2, np.int32)
         losses = []
-        for number in range(30):
-            state, metrics, _ = trainer.step(state, audio, number=number, rate=3e-3, depth=depth, lstm=False)
+        for number in range(45):
+            state, metrics, _ = trainer.step(state, audio, number=number, rate=1e-2, depth=depth, lstm=False)
             losses.append(float(metrics["loss"]))
-        assert np.mean(losses[-5:]) < 0.9 * losses[0]
+        assert np.mean(losses[-5:]) < 0.3 * losses[0]
 
 
 class TestRun:
