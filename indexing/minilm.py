@@ -196,14 +196,24 @@ def _batches(ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], "np.ndar
     """Texts of like length together, so that little is padded: (rows, tokens `(B, T)`, present `(B, T)`)."""
     import numpy as np
 
-    by_length = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-    for start in range(0, len(by_length), BATCH_SIZE):
-        rows = by_length[start : start + BATCH_SIZE]
+    for rows in _groups([len(row) for row in ids]):
         lengths = np.array([len(ids[row]) for row in rows])
         present = np.arange(lengths.max()) < lengths[:, None]
         tokens = np.zeros(present.shape, dtype=np.int32)
         tokens[present] = np.concatenate([ids[row] for row in rows])
         yield rows, tokens, present
+
+
+def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Positions by rising length, at most 32 in a group and none over about one and a half times another."""
+    group: list[int] = []
+    for position in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if group and (len(group) == BATCH_SIZE or lengths[position] > 8 + 1.5 * lengths[group[0]]):
+            yield group
+            group = []
+        group.append(position)
+    if group:
+        yield group
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -73,9 +73,7 @@ def test_optimising_beside_a_writer(start: Start, index: ClipIndex, tmp_path: Pa
     assert index.ids() == {f"shared {i}" for i in range(30)}
 
 
-def test_others_writes_are_seen(
-    index: ClipIndex, row: MakeRow, unit: Unit, tmp_path: Path
-) -> None:
+def test_others_writes_are_seen(index: ClipIndex, row: MakeRow, unit: Unit, tmp_path: Path) -> None:
     other = ClipIndex(tmp_path / "index")
     index.upsert([row("a", vector=unit(0))])
     assert other.ids() == {"a"}
