@@ -48,6 +48,7 @@ class CodecRun:
     seconds: float = 0.96
     seed: int = 0
     waveform: float = 30.0
+    final_waveform: float = 10.0
     floor: float = FLOOR
     rate: float = 1e-3
     final_rate: float = 5e-5
@@ -72,13 +73,17 @@ class CodecRun:
     @property
     def step_settings(self) -> StepSettings:
         """What a single step needs."""
-        return StepSettings(weights=LossWeights(waveform=self.waveform), floor=self.floor)
+        return StepSettings(weights=LossWeights(waveform=self.final_waveform), floor=self.floor)
 
     def learning_rate(self, step: int, fraction: float) -> float:
         """Linear warm-up by steps, then a cosine over the run."""
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
         rate = self.final_rate + (self.rate - self.final_rate) * cosine
         return rate * min(1.0, (step + 1) / self.warm_up)
+
+    def waveform_weight(self, fraction: float) -> float:
+        """Large at first, when phase is learnt, and smaller later, when it would dull what cannot be predicted."""
+        return self.waveform + (self.final_waveform - self.waveform) * min(1.0, fraction)
 
     def depth(self, step: int) -> NDArray[np.int32]:
         """Codebooks for each item of a step's batch: none at first, then all, or fewer for a share of `shallow`."""
@@ -193,6 +198,7 @@ class CodecLoop:
                 rate=self.run.learning_rate(self.number, fraction),
                 depth=self.run.depth(self.number),
                 lstm=self.lstm,
+                waveform=self.run.waveform_weight(fraction),
             )
             mx.async_eval(self.state, metrics, residuals)
             mx.eval(waiting)  # one step ahead of the device, not more
@@ -263,7 +269,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[CodecRun, Path | None
     parser.add_argument("--batch", type=int, default=48, help="segments a step")
     parser.add_argument("--seconds", type=float, default=0.96, help="length of a segment")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument("--waveform", type=float, default=30.0, help="weight of the waveform's L1")
+    parser.add_argument("--waveform", type=float, default=30.0, help="weight of the waveform's L1 at first")
+    parser.add_argument("--final-waveform", type=float, default=10.0, help="the same at the end")
     parser.add_argument("--floor", type=float, default=FLOOR, help="magnitude that counts as silence")
     parser.add_argument("--lstm-from", type=float, default=0.65, help="share of the run without LSTMs")
     parser.add_argument("--shallow", type=float, default=0.0, help="share of items with fewer codebooks")

@@ -87,15 +87,22 @@ class CodecTrainer:
         }
 
     def loss(
-        self, weights: mx.array, embed: mx.array, audio: mx.array, depth: mx.array, *, lstm: bool
+        self,
+        weights: mx.array,
+        embed: mx.array,
+        audio: mx.array,
+        depth: mx.array,
+        waveform: mx.array | float,
+        *,
+        lstm: bool,
     ) -> tuple[mx.array, Metrics, tuple[mx.array, mx.array, mx.array], mx.array]:
-        """Loss, its terms, the books' statistics and the codec's output of audio `(B, samples)`."""
+        """Loss, its terms, the books' statistics and the codec's output `(B, samples)`; `waveform` is a weight."""
         self.flat.bind(self.model, weights)
         z = run_layers(self.model.encoder, audio[..., None], lstm=lstm)
         quantized = quantize(z, embed, depth)
         made = run_layers(self.model.decoder, quantized.latent, lstm=lstm)[..., 0]
         terms = self.spectral(made, audio) | {"commitment": quantized.commitment}
-        factors = asdict(self.settings.weights)
+        factors = asdict(self.settings.weights) | {"waveform": waveform}
         loss = sum((terms[name] * factor for name, factor in factors.items()), mx.array(0.0))
         metrics = {"loss": loss, **terms, "quantisation_error": quantized.error}
         return loss, metrics, (quantized.counts, quantized.sums, quantized.residuals), made
@@ -105,7 +112,7 @@ class CodecTrainer:
     ) -> tuple[State, Metrics, mx.array]:
         gradient_of = mx.value_and_grad(partial(self.loss, lstm=lstm))
         (_, metrics, (counts, sums, residuals), _), gradient = gradient_of(
-            state["weights"], state["embed"], audio, depth
+            state["weights"], state["embed"], audio, depth, controls[4]
         )
         norm = mx.sqrt(mx.sum(gradient * gradient))
         finite = mx.isfinite(norm)
@@ -129,7 +136,10 @@ class CodecTrainer:
     def _update_weights(
         self, state: State, gradient: mx.array, controls: mx.array, finite: mx.array
     ) -> State:
-        """AdamW (Loshchilov & Hutter 2019); `controls` are the rate, the average's decay and two bias corrections."""
+        """AdamW (Loshchilov & Hutter 2019).
+
+        `controls`: learning rate, the average's decay, two bias corrections, the waveform's weight.
+        """
         first, second = self.settings.betas
         mean = first * state["mean"] + (1 - first) * gradient
         square = second * state["square"] + (1 - second) * gradient * gradient
@@ -148,6 +158,7 @@ class CodecTrainer:
         rate: float,
         depth: NDArray[np.int32],
         lstm: bool,
+        waveform: float | None = None,
     ) -> tuple[State, Metrics, mx.array]:
         """Train on audio `(B, samples)`.
 
@@ -158,13 +169,15 @@ class CodecTrainer:
             rate: learning rate.
             depth: `(B,)` codebooks to use for each item, 0 for none.
             lstm: whether the LSTMs take part.
+            waveform: weight of the waveform's term, if not that of the settings.
 
         Returns:
             The new state, scalars to log and what each codebook was given, `(K, N, D)`.
         """
         first, second = self.settings.betas
         decay = min(0.999, (1 + number) / (10 + number))
-        controls = mx.array([rate, decay, 1 - first ** (number + 1), 1 - second ** (number + 1)])
+        weight = self.settings.weights.waveform if waveform is None else waveform
+        controls = mx.array([rate, decay, 1 - first ** (number + 1), 1 - second ** (number + 1), weight])
         return self._steps[lstm](state, mx.array(audio), mx.array(depth), controls)
 
     def fit_books(self, state: State, batches: list[NDArray[np.float32]], seed: int) -> State:
@@ -194,7 +207,10 @@ class CodecTrainer:
         """Terms and mean SNR in dB on a batch `(B, samples)`, fully quantised, and the codec's output."""
         names = ("average", "embed_average") if averaged else ("weights", "embed")
         depth = mx.full((len(audio),), self.config.num_quantizers, dtype=mx.int32)
-        _, metrics, _, made = self.loss(state[names[0]], state[names[1]], mx.array(audio), depth, lstm=lstm)
+        weight = self.settings.weights.waveform
+        _, metrics, _, made = self.loss(
+            state[names[0]], state[names[1]], mx.array(audio), depth, weight, lstm=lstm
+        )
         output = np.array(made)
         return scalars(metrics) | {"snr": mean_snr(audio, output)}, output
 

@@ -307,6 +307,7 @@ class TestRun:
         assert run.learning_rate(10**6, 1) == pytest.approx(run.final_rate)
         assert run.depth(run.quantise_from - 1).max() == 0
         assert run.depth(run.quantise_from).min() == run.config.num_quantizers
+        assert [run.waveform_weight(f) for f in (0.0, 0.5, 1.0, 1.1)] == [30.0, 20.0, 10.0, 10.0]
         shallow = dataclasses.replace(run, shallow=0.5, batch=100).depth(run.quantise_from)
         assert 20 < (shallow < run.config.num_quantizers).sum() < 80
 
