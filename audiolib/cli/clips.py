@@ -46,7 +46,7 @@ def list_command(limit: int | None, library_path: Path | None, as_json: bool) ->
     output.hint(f"All about one: audiolib show {rows[0][0]}")
 
 
-@click.command("show")
+@click.command("show", short_help="Show all that is known of a clip.")
 @clip_argument
 @library_option
 @json_option
@@ -80,7 +80,7 @@ def show_command(clip: str, library_path: Path | None, as_json: bool) -> None:
     output.fields([(name, value) for name, value in pairs if value])
 
 
-@click.command("play")
+@click.command("play", short_help="Play a clip.")
 @clip_argument
 @library_option
 def play_command(clip: str, library_path: Path | None) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from audiolib import AudioLibrary, Clip, ClipProgress, Destination, GenerationRequest
 
 
-@click.command("generate")
+@click.command("generate", short_help="Make music from words and store it.")
 @click.argument("prompt", required=False)
 @click.option("--duration", type=float, help="Length in seconds.  [default: 10]")
 @click.option("--max-steps", type=int, help="Decoder steps instead of a duration; 50 are one second.")

@@ -9,7 +9,7 @@ from audiolib.cli import output
 from audiolib.cli.options import json_option, library_option, open_library
 
 
-@click.command("index")
+@click.command("index", short_help="Make every clip searchable; transcribe.")
 @click.option("--rebuild", is_flag=True, help="Make the index again from the files.")
 @click.option("--embedder", metavar="NAME", help="The embedder from now on; a change needs --rebuild.")
 @click.option("--transcribe", is_flag=True, help="Run Whisper over clips that have no transcript.")

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from audiolib import Models
 
 
-@click.group("models")
+@click.group("models", short_help="See the models here, and download more.")
 def models_command() -> None:
     """See which models are here, how they would run, and download more."""
 
 
-@models_command.command("list")
+@models_command.command("list", short_help="List the MusicGen models on this machine.")
 @json_option
 def list_command(as_json: bool) -> None:
     """List the MusicGen models on this machine; * marks the one that is used by default."""
@@ -49,7 +49,7 @@ def list_command(as_json: bool) -> None:
         output.notice("No model is on this machine. `audiolib models pull facebook/musicgen-small` gets one.")
 
 
-@models_command.command("info")
+@models_command.command("info", short_help="Show which model and backend would be used.")
 @model_option
 @json_option
 def info_command(model: str | None, as_json: bool) -> None:
@@ -75,7 +75,7 @@ def info_command(model: str | None, as_json: bool) -> None:
     )
 
 
-@models_command.command("pull")
+@models_command.command("pull", short_help="Download a model from the Hugging Face hub.")
 @click.argument("name")
 def pull_command(name: str) -> None:
     """Download the repository NAME from the Hugging Face hub: MusicGen, Whisper or an embedder."""

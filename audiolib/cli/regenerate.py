@@ -17,7 +17,7 @@ from audiolib.cli.options import (
 )
 
 
-@click.command("regenerate")
+@click.command("regenerate", short_help="Make a clip again, or a variation of it.")
 @clip_argument
 @click.option("--seed", type=int, help="Another seed: the same idea, played otherwise.")
 @click.option("--prompt", help="Other words; - reads them from standard input.")

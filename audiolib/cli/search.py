@@ -8,7 +8,7 @@ from audiolib.cli import output
 from audiolib.cli.options import json_option, library_option, open_library, read_prompt
 
 
-@click.command("search")
+@click.command("search", short_help="Find clips by meaning.")
 @click.argument("query")
 @click.option(
     "-k", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Hits at most."
