@@ -58,7 +58,7 @@ class BertConfig:
 
 class _Embeddings(nn.Module):
     def __init__(self, config: BertConfig) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # MLX's Module has no types
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
@@ -75,7 +75,7 @@ class _Layer(nn.Module):
     """One encoder layer (post-norm); the parameter names are the checkpoint's."""
 
     def __init__(self, config: BertConfig) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # MLX's Module has no types
         width, inner = config.hidden_size, config.intermediate_size
         self.heads = config.num_attention_heads
         self.attention: Any = {
@@ -113,7 +113,7 @@ class BertEncoder(nn.Module):
     """Token ids to unit sentence vectors."""
 
     def __init__(self, config: BertConfig) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # MLX's Module has no types
         self.embeddings = _Embeddings(config)
         self.encoder = {"layer": [_Layer(config) for _ in range(config.num_hidden_layers)]}
 
@@ -246,7 +246,7 @@ def _load_tokenizer(path: Path, max_tokens: int) -> "Tokenizer":
 
 def _load_strictly(model: BertEncoder, weights: dict[str, mx.array], folder: Path) -> None:
     """Every tensor under its name and shape, nothing missing and nothing left over."""
-    flat: Any = tree_flatten(model.parameters())
+    flat: Any = tree_flatten(model.parameters())  # type: ignore[no-untyped-call]  # MLX's too
     expected = {name: value.shape for name, value in flat}
     # The pooler was trained for another task and the position ids are a constant.
     given = {
