@@ -80,6 +80,7 @@ def output_of(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., str]
         process = start(code, *arguments)
         output, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
+        assert errors == "", "a library keeps quiet, LanceDB's own log included"
         return output
 
     return run

@@ -10,7 +10,7 @@ import lancedb
 import numpy as np
 import pytest
 
-from indexing import ClipIndex, IndexDamagedError, IndexingError, IndexRow, schema
+from indexing import ClipIndex, IndexDamagedError, IndexingError, IndexRow, lance, schema
 
 Unit = Callable[..., np.ndarray]
 MakeRow = Callable[..., IndexRow]
@@ -71,6 +71,46 @@ def test_optimising_beside_a_writer(start: Start, index: ClipIndex, tmp_path: Pa
         index.optimise()
     assert_done(writers)
     assert index.ids() == {f"shared {i}" for i in range(30)}
+
+
+def test_a_real_conflict_is_tried_again(index: ClipIndex, row: MakeRow, unit: Unit, tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    for i in range(3):
+        index.upsert([row(f"{i}", vector=unit(i))])
+    stale = lancedb.connect(folder).open_table("clips")
+    stale.count_rows()
+    index.upsert([row(f"{i}", vector=unit(9 - i)) for i in range(3)])
+    index.optimise()
+    failures = []
+
+    def optimise() -> str:
+        table = lance.open_table(folder) if failures else stale
+        assert table is not None
+        try:
+            table.optimize()
+        except RuntimeError as error:
+            failures.append(error)
+            raise
+        return "done"
+
+    assert lance.retry(folder, optimise) == "done"
+    assert len(failures) == 1
+
+
+def test_only_conflicts_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lance, "_LONGEST_PAUSE_S", 0)
+    calls = []
+
+    def fail(message: str) -> None:
+        calls.append(message)
+        raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="something else"):
+        lance.retry(tmp_path, lambda: fail("something else"))
+    assert len(calls) == 1
+    with pytest.raises(IndexingError, match="busy"):
+        lance.retry(tmp_path, lambda: fail("Retryable commit conflict"))
+    assert len(calls) == 1 + 12
 
 
 def test_others_writes_are_seen(index: ClipIndex, row: MakeRow, unit: Unit, tmp_path: Path) -> None:

@@ -107,6 +107,29 @@ def test_hostile_ids_mean_themselves_alone(index: ClipIndex, row: MakeRow, unit:
     assert index.ids() == {"innocent"}
 
 
+@pytest.mark.parametrize(
+    "name", ["my music #1", "100 %", "what?", "müsik 🎹", "a'b\"c", "s3:", "%20", "a&b=c;d"]
+)
+def test_any_folder_name_will_do(row: MakeRow, unit: Unit, tmp_path: Path, name: str) -> None:
+    index = ClipIndex(tmp_path / name / "index")
+    index.upsert([row("a", vector=unit(0))])
+    assert (tmp_path / name / "index" / "clips.lance").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert [hit.id for hit in index.search(unit(0))] == ["a"]
+    index.clear()
+    assert index.count() == 0
+
+
+def test_a_relative_folder_will_do(
+    row: MakeRow, unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    index = ClipIndex(Path("data/index"))
+    index.upsert([row("a", vector=unit(0))])
+    assert (tmp_path / "data" / "index" / "clips.lance").is_dir()
+    assert index.ids() == {"a"}
+
+
 def test_upsert_replaces(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
     index.upsert([row("a", title="old", vector=unit(0)), row("b", title="other", vector=unit(1))])
     index.upsert([row("a", title="older", vector=unit(0)), row("a", title="new", vector=unit(2))])
