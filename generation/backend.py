@@ -67,11 +67,16 @@ def _torch_blas() -> Path | None:
 def prepare() -> str:
     """Load an optimised BLAS where MLX's Linux CPU build would use the reference one; returns its name.
 
-    The wheel's `cblas_sgemm` looks `sgemm_` up in the global scope, so a library that is loaded there before the first
-    product takes its place: 16 to 120 GFLOP/s instead of 4. Idempotent; takes 0.1 to 0.3 s once.
+    The wheel's `cblas_sgemm` finds `sgemm_` in the global scope, so a library that is loaded there takes its place:
+    16 to 120 GFLOP/s instead of 4. The name is bound when MLX is imported, so this must be called before that;
+    `generation.musicgen` does. Idempotent; takes 0.1 to 0.3 s once.
     """
     if sys.platform != "linux":
         return "Accelerate" if sys.platform == "darwin" else "MLX's own"
+    if "mlx.core" in sys.modules:
+        if backend_name() == "cpu":
+            _log.warning("MLX was imported before generation, so it works with its slow reference BLAS")
+        return "reference BLAS (slow; import generation before mlx)"
     # The same bits in every process, whatever the memory's alignment (Intel's "conditional numerical reproducibility").
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     # On products of a few rows PyTorch's was measured 1.5 to 4 times as fast as OpenBLAS (docs/performance.md).

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, overload
 
+from generation import backend
+
+backend.prepare()  # MLX binds its matrix library when it is imported, so the faster one must be there before
+
+# ruff: noqa: E402
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 from mlx import nn
 
-from generation import backend, checkpoints, weights
+from generation import checkpoints, weights
 from generation.compose import Progress, compose_codes, memories_for
 from generation.config import MusicGenConfig
 from generation.decoder import MusicGenDecoder
@@ -155,7 +160,6 @@ class MusicGen:
             ModelNotFoundError: it is not on this machine.
             CheckpointError: it cannot be used; the tensor or setting at fault is named.
         """
-        backend.prepare()
         found = checkpoints.find_model(name)
         config = checkpoints.load_config(found.path)
         parts = load_parts(found.path, config)

@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 
+from generation import backend
+
+# Before any test module imports MLX, or it would be bound to the slow reference BLAS.
+backend.prepare()
+
 # Set before anything imports the hub's client: the tests must never reach for the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -56,6 +61,9 @@ def randomise(model: Any, seed: int = 0) -> Any:
                 draw(tensor, 0.1, centre=0.0 if "bias" in name else 1.0)
             elif name.endswith("original0"):
                 draw(tensor, 0.1, centre=1.0)
+            elif name.endswith("SelfAttention.q.weight"):
+                # T5 divides nothing by the root of the head's width; its queries are drawn smaller instead.
+                draw(tensor, (tensor.shape[1] * model.config.text_encoder.d_kv) ** -0.5)
             else:
                 # Heads are drawn wide, so that the likeliest token leads clearly.
                 draw(tensor, (4.0 if "lm_heads" in name else 1.0) * tensor[0].numel() ** -0.5)
