@@ -1,6 +1,6 @@
 """Words sung or spoken in a clip, by Whisper in MLX (Radford et al. 2022, arXiv:2212.04356).
 
-mlx_whisper takes five seconds to import (numba), so that happens at the first transcription.
+mlx_whisper takes up to five seconds to import (numba), so that happens where a model is loaded.
 """
 
 import json
@@ -87,22 +87,24 @@ def find_whisper(name: str | None, *, models_dirs: Sequence[Path]) -> Path:
 
 
 class Transcriber:
-    """One Whisper model, loaded at the first transcription and kept by mlx_whisper."""
+    """One Whisper model; mlx_whisper keeps it in memory until another one is used."""
 
     def __init__(self, path: Path, *, name: str | None = None) -> None:
-        """Names the model.
+        """Loads the model, which takes seconds, so that one that is of no use is known before the first clip.
 
         Args:
             path: Its folder, as `find_whisper` gives it.
             name: What transcripts call it; a cache snapshot's repository or the folder's name by default.
 
         Raises:
-            TranscriberUnavailableError: The folder holds no model in mlx-whisper's format.
+            TranscriberUnavailableError: The folder holds no model in mlx-whisper's format, its weights are
+                unusable, or mlx_whisper is not installed.
         """
         self._path = Path(path)
         if not _is_whisper(self._path):
             raise TranscriberUnavailableError(f"{path} holds no Whisper model in mlx-whisper's format.")
         self.name = name or _name_of(self._path)
+        self._half = self._load()
 
     def transcribe(self, audio: "np.ndarray", sampling_rate: int) -> Transcript:
         """Transcribes one clip; its language is detected from the first 30 seconds.
@@ -112,20 +114,20 @@ class Transcriber:
             sampling_rate: Hz.
 
         Raises:
-            TranscriberUnavailableError: mlx_whisper is not installed, or the weights are unusable.
             IndexingError: The audio is not finite, or of another shape.
         """
         heard = _prepare(audio, sampling_rate)
         if not len(heard):
             return Transcript(text="", language=None, segments=(), model=self.name)
-        with _uncompiled_on_cpu():
-            half = self._load()
-            from mlx_whisper import transcribe
+        from mlx_whisper.transcribe import ModelHolder, transcribe
 
+        with _uncompiled_on_cpu():
+            if ModelHolder.model_path != str(self._path):  # another Transcriber took the one place
+                self._half = self._load()
             result = transcribe(
                 heard,
                 path_or_hf_repo=str(self._path),
-                fp16=half,
+                fp16=self._half,
                 # A window's invention would otherwise prompt the next one.
                 condition_on_previous_text=False,
             )
