@@ -56,14 +56,21 @@ def _hub_cache() -> Path:
     return Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface") / "hub"
 
 
+def _is_model(folder: Path) -> bool:
+    try:
+        return (folder / "config.json").is_file()
+    except (OSError, ValueError):  # a name too long for the system, or with a NUL
+        return False
+
+
 def _cached_snapshot(repository: str) -> Path | None:
     folder = _hub_cache() / f"models--{repository.replace('/', '--')}"
     try:
         revision = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
-    except OSError:
+    except (OSError, ValueError):
         return None
     snapshot = folder / "snapshots" / revision
-    return snapshot if (snapshot / "config.json").is_file() else None
+    return snapshot if _is_model(snapshot) else None
 
 
 def repository_name(name: str) -> str:
@@ -75,7 +82,7 @@ def _locate(name: str) -> Path | None:
     if os.sep not in name or len(Path(name).parts) == 2:
         for folder in models_dirs():
             candidate = folder / name.split("/")[-1]
-            if (candidate / "config.json").is_file():
+            if _is_model(candidate):
                 return candidate
     return _cached_snapshot(repository_name(name))
 
@@ -97,12 +104,12 @@ def find_model(name: str | Path | None = None) -> FoundModel:
             f"get one with `audiolib models pull {PREFERRED}`."
         )
     as_path = Path(name).expanduser()
-    if (as_path / "config.json").is_file():
+    if _is_model(as_path):
         return FoundModel(model_id=as_path.resolve().name, path=as_path)
     path = None if isinstance(name, Path) else _locate(name)
     if path is None:
         text = str(name)
-        if as_path.is_absolute() or text.startswith((".", "~")) or as_path.exists():
+        if as_path.is_absolute() or text.startswith((".", "~")) or os.path.isdir(as_path):
             raise ModelNotFoundError(f"{text} is no model folder: it has no config.json.")
         raise ModelNotFoundError(
             f"The model {text!r} is not on this machine; get it with `audiolib models pull {repository_name(text)}`, "
@@ -171,7 +178,10 @@ def weight_files(folder: Path) -> list[Path]:
     """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(_read_json(index).get("weight_map", {}).values()))
+        shards = _read_json(index).get("weight_map")
+        if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+            raise CheckpointError(f"{index} does not say which shard holds which tensor.")
+        names = sorted(set(shards.values()))
         files = [folder / name for name in names if Path(name).name == name]
         lost = [path.name for path in files if not path.is_file()]
         if lost or len(files) != len(names) or not files:

@@ -15,12 +15,29 @@ _T = TypeVar("_T")
 
 def _build(cls: type[_T], values: Mapping[str, Any], part: str) -> _T:
     """Make `cls` from the keys it knows; unknown keys are a newer writer's business and are left alone."""
-    known = {f.name for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]  # always a dataclass
-    picked = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-    try:
-        return cls(**picked)
-    except TypeError as error:
-        raise CheckpointError(f"config.json: the {part} section cannot be used: {error}.") from error
+    picked = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # always a dataclass
+        if field.name in values:
+            value = values[field.name]
+            value = tuple(value) if isinstance(value, list) else value
+            _require(_fits(field.name, value, field.default), f"{part}.{field.name} cannot be {value!r}")
+            picked[field.name] = value
+    return cls(**picked)
+
+
+def _fits(name: str, value: object, default: object) -> bool:
+    """Whether a value is of its default's kind and no size is zero or negative."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if default is None:
+        return value is None or number
+    if isinstance(default, bool | str):
+        return type(value) is type(default)
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and bool(value) and all(_fits(name, v, default[0]) for v in value)
+    if not number or (isinstance(default, int) and not isinstance(value, int)):
+        return False
+    least = 0 if name.endswith(("_token_id", "_layers")) or isinstance(default, float) else 1
+    return float(value) >= least  # type: ignore[arg-type]  # `number` says that it is one
 
 
 def _require(condition: bool, message: str) -> None:

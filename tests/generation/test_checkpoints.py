@@ -1,0 +1,484 @@
+"""From a name to a folder and from a folder to weights: found where it should be, refused where it is not whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+
+from generation import weights
+from generation.checkpoints import (
+    PREFERRED,
+    STARTER,
+    find_model,
+    list_models,
+    load_config,
+    load_generation_config,
+    load_tensors,
+    model_license,
+    models_dirs,
+    repository_name,
+    weight_digest,
+    weight_files,
+)
+from generation.config import DecoderConfig, EncodecConfig, MusicGenConfig, T5Config
+from generation.downloads import pull_model
+from generation.errors import CheckpointError, DownloadError, GenerationError, ModelNotFoundError
+from generation.musicgen import MusicGen, Parts, load_parts, sampling_defaults
+from generation.text import load_tokenizer
+from generation.tiny import make_tiny_checkpoint, save_checkpoint
+
+Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
+
+
+@pytest.fixture
+def folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    """A checkpoint that a test may break."""
+    return shutil.copytree(tiny_folder, tmp_path / "model")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty machine: no checkpoint anywhere, no variables that name one."""
+    for name in ("AUDIOLIB_MODEL", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("AUDIOLIB_MODELS", str(tmp_path / "models"))
+    monkeypatch.chdir(tmp_path)
+    # The starter of the checkout is out of the picture here.
+    monkeypatch.setattr("generation.checkpoints.__file__", str(tmp_path / "generation" / "checkpoints.py"))
+    return tmp_path
+
+
+def place(tiny: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return shutil.copytree(tiny, target)
+
+
+def cache(tiny: Path, home: Path, repository: str) -> Path:
+    """The Hugging Face cache's layout: blobs named by digest, a snapshot of links, a ref."""
+    root = home / "hub" / f"models--{repository.replace('/', '--')}"
+    snapshot = root / "snapshots" / "abc123"
+    for made in (root / "blobs", snapshot, root / "refs"):
+        made.mkdir(parents=True)
+    (root / "refs" / "main").write_text("abc123")
+    for file in tiny.iterdir():
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        shutil.copy(file, root / "blobs" / digest)
+        (snapshot / file.name).symlink_to(root / "blobs" / digest)
+    return snapshot
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, mx.array]], object]) -> None:
+    path = folder / "model.safetensors"
+    tensors = {name: mx.array(np.array(value)) for name, value in load_tensors(folder).items()}
+    change(tensors)
+    mx.save_safetensors(str(path), tensors, {"format": "pt"})
+
+
+class TestStrictLoading:
+    NAME = "decoder.model.decoder.layers.1.fc1.weight"
+
+    def test_a_missing_tensor_is_named(self, folder: Path) -> None:
+        rewrite(folder, lambda tensors: tensors.pop(self.NAME))
+        with pytest.raises(CheckpointError, match=rf"lacks 1 tensor\(s\): {self.NAME}"):
+            MusicGen.from_pretrained(folder)
+
+    def test_an_unexpected_tensor_is_named(self, folder: Path) -> None:
+        rewrite(folder, lambda tensors: tensors.update({"decoder.extra.weight": mx.zeros((2,))}))
+        with pytest.raises(CheckpointError, match=r"1 unexpected tensor\(s\): decoder\.extra\.weight"):
+            MusicGen.from_pretrained(folder)
+
+    def test_a_misshapen_tensor_is_named(self, folder: Path) -> None:
+        rewrite(folder, lambda tensors: tensors.update({self.NAME: tensors[self.NAME].T}))
+        with pytest.raises(
+            CheckpointError, match=rf"{self.NAME} has shape \(32, 64\), its config says \(64, 32\)"
+        ):
+            MusicGen.from_pretrained(folder)
+
+    @pytest.mark.parametrize("part", ["text_encoder.", "audio_encoder.", "decoder.", "enc_to_dec"])
+    def test_every_tensor_is_needed(self, tiny_folder: Path, part: str) -> None:
+        config = load_config(tiny_folder)
+        # A projection exists only where the widths differ.
+        config = MusicGenConfig(
+            text_encoder=T5Config(vocab_size=99, d_model=24, d_kv=8, d_ff=48, num_layers=2, num_heads=3),
+            audio_encoder=config.audio_encoder,
+            decoder=config.decoder,
+        )
+        parts = Parts(config)
+        rules = weights.plan(config, parts)
+        flat: dict[str, mx.array] = dict(tree_flatten(parts.parameters()))
+        tensors = weights.to_hugging_face(flat, rules)
+        names = [name for name in tensors if name.startswith(part)]
+        assert names
+        for name in names:
+            with pytest.raises(CheckpointError, match="lacks 1 tensor"):
+                weights.from_hugging_face({k: v for k, v in tensors.items() if k != name}, rules)
+
+    def test_training_buffers_and_tied_copies_are_left_out(self, folder: Path) -> None:
+        def add(tensors: dict[str, mx.array]) -> None:
+            tensors["audio_encoder.quantizer.layers.0.codebook.inited"] = mx.ones((1,))
+            tensors["audio_encoder.quantizer.layers.0.codebook.cluster_size"] = mx.ones((64,))
+            tensors["decoder.model.decoder.embed_positions.weights"] = mx.ones((4, 32))
+            tensors["text_encoder.encoder.embed_tokens.weight"] = tensors["text_encoder.shared.weight"]
+
+        rewrite(folder, add)
+        MusicGen.from_pretrained(folder)
+        rewrite(folder, lambda tensors: tensors.pop("text_encoder.shared.weight"))
+        MusicGen.from_pretrained(folder)
+
+    @pytest.mark.parametrize("length", [0, 5, 100, 5000, -1])
+    def test_a_truncated_file(self, folder: Path, length: int) -> None:
+        path = folder / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:length])
+        with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+            MusicGen.from_pretrained(folder)
+
+    def test_no_weights(self, folder: Path) -> None:
+        (folder / "model.safetensors").unlink()
+        (folder / "pytorch_model.bin").write_bytes(b"pickle")
+        with pytest.raises(CheckpointError, match=r"has no model\.safetensors"):
+            MusicGen.from_pretrained(folder)
+
+
+class TestShards:
+    @pytest.fixture
+    def sharded(self, folder: Path) -> Path:
+        tensors = load_tensors(folder)
+        names = sorted(tensors)
+        index: dict[str, str] = {}
+        for i, part in enumerate((names[::2], names[1::2]), start=1):
+            file = f"model-0000{i}-of-00002.safetensors"
+            mx.save_safetensors(str(folder / file), {name: tensors[name] for name in part})
+            index |= dict.fromkeys(part, file)
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+        (folder / "model.safetensors").unlink()
+        return folder
+
+    def test_shards_are_the_whole(self, sharded: Path, tiny_folder: Path) -> None:
+        whole, parts = load_tensors(tiny_folder), load_tensors(sharded)
+        assert whole.keys() == parts.keys()
+        assert all((whole[name] == parts[name]).all() for name in whole)
+        assert weight_digest(sharded) != weight_digest(tiny_folder)
+        MusicGen.from_pretrained(sharded)
+
+    def test_a_missing_shard_is_named(self, sharded: Path) -> None:
+        (sharded / "model-00002-of-00002.safetensors").unlink()
+        with pytest.raises(CheckpointError, match="model-00002-of-00002"):
+            MusicGen.from_pretrained(sharded)
+
+    def test_a_shard_outside_the_folder_is_refused(self, sharded: Path, edit_json: Edit) -> None:
+        index = sharded / "model.safetensors.index.json"
+        edit_json(index, lambda values: values["weight_map"].update(x="../elsewhere.safetensors"))
+        with pytest.raises(CheckpointError):
+            weight_files(sharded)
+
+    def test_a_tensor_in_two_shards(self, sharded: Path) -> None:
+        shard = sharded / "model-00001-of-00002.safetensors"
+        other = sharded / "model-00002-of-00002.safetensors"
+        first = mx.load(str(shard))
+        assert isinstance(first, dict)
+        name = sorted(first)[0]
+        second = mx.load(str(other))
+        assert isinstance(second, dict)
+        mx.save_safetensors(
+            str(other), {**{k: mx.array(np.array(v)) for k, v in second.items()}, name: first[name]}
+        )
+        with pytest.raises(CheckpointError, match=name):
+            load_tensors(sharded)
+
+    @pytest.mark.parametrize(
+        "content", ["{}", '{"weight_map": {}}', "[]", "{", '{"weight_map": []}', '{"weight_map": {"x": 5}}']
+    )
+    def test_a_broken_index(self, sharded: Path, content: str) -> None:
+        (sharded / "model.safetensors.index.json").write_text(content)
+        with pytest.raises(CheckpointError):
+            load_tensors(sharded)
+
+
+class TestConfig:
+    @pytest.mark.parametrize(
+        "content", ["", "{", "[]", "null", "{}", '{"model_type": "t5"}', "\ufeff{}", "\x00"]
+    )
+    def test_no_config_of_ours(self, folder: Path, content: str) -> None:
+        (folder / "config.json").write_text(content)
+        with pytest.raises(CheckpointError, match=r"config\.json"):
+            MusicGen.from_pretrained(folder)
+
+    def test_a_config_in_another_encoding(self, folder: Path) -> None:
+        (folder / "config.json").write_bytes(b"\xff\xfe{\x00}\x00")
+        with pytest.raises(CheckpointError, match=r"config\.json"):
+            MusicGen.from_pretrained(folder)
+
+    @pytest.mark.parametrize("part", ["text_encoder", "audio_encoder", "decoder"])
+    def test_a_missing_section(self, folder: Path, edit_json: Edit, part: str) -> None:
+        edit_json(folder / "config.json", lambda values: values.pop(part))
+        with pytest.raises(CheckpointError, match=part):
+            load_config(folder)
+
+    @pytest.mark.parametrize(
+        ("part", "key", "value"),
+        [
+            ("text_encoder", "feed_forward_proj", "gated-swish"),
+            ("audio_encoder", "norm_type", "time_group_norm"),
+            ("audio_encoder", "pad_mode", "replicate"),
+            ("audio_encoder", "normalize", True),
+            ("audio_encoder", "chunk_length_s", 1.0),
+            ("audio_encoder", "codebook_dim", 7),
+            ("audio_encoder", "codebook_size", 128),
+            ("audio_encoder", "trim_right_ratio", 0.5),
+            ("decoder", "num_attention_heads", 5),
+            ("decoder", "num_attention_heads", 0),
+            ("decoder", "activation_function", "tanh"),
+            ("decoder", "audio_channels", 3),
+            ("decoder", "num_codebooks", 3),
+            ("decoder", "hidden_size", "large"),
+            ("decoder", "hidden_size", None),
+            ("audio_encoder", "upsampling_ratios", 8),
+            ("audio_encoder", "upsampling_ratios", []),
+            ("audio_encoder", "target_bandwidths", []),
+            ("audio_encoder", "sampling_rate", 0),
+            ("text_encoder", "num_heads", -4),
+        ],
+    )
+    def test_values_that_cannot_be(
+        self, folder: Path, edit_json: Edit, part: str, key: str, value: Any
+    ) -> None:
+        edit_json(folder / "config.json", lambda values: values[part].update({key: value}))
+        with pytest.raises(CheckpointError):
+            MusicGen.from_pretrained(folder)
+
+    def test_unknown_keys_are_a_newer_writers_business(self, folder: Path, edit_json: Edit) -> None:
+        edit_json(folder / "config.json", lambda values: values["decoder"].update(new_thing=1))
+        assert load_config(folder) == MusicGenConfig.tiny()
+
+    def test_the_defaults_are_musicgen_small(self) -> None:
+        config = MusicGenConfig(
+            text_encoder=T5Config(), audio_encoder=EncodecConfig(), decoder=DecoderConfig()
+        )
+        assert config.audio_encoder.hop_length == 640
+        assert config.audio_encoder.frame_rate == 50
+        assert config.audio_encoder.num_quantizers == 4
+        assert config.decoder.head_dim == 64
+
+    def test_sampling_defaults(self, folder: Path) -> None:
+        assert sampling_defaults(load_generation_config(folder)).top_k == 250
+        assert sampling_defaults({}).guidance == 3.0
+        own = sampling_defaults(
+            {"do_sample": True, "temperature": 0.9, "top_k": 40, "top_p": 0.8, "guidance_scale": 2.0}
+        )
+        assert (own.temperature, own.top_k, own.top_p, own.guidance) == (0.9, 40, 0.8, 2.0)
+        assert sampling_defaults({"do_sample": False}).temperature == 0
+        (folder / "generation_config.json").unlink()
+        assert MusicGen.from_pretrained(folder).settings.guidance == 3.0
+
+
+class TestTokenizer:
+    def test_neither_file(self, folder: Path) -> None:
+        (folder / "spiece.model").unlink()
+        with pytest.raises(CheckpointError, match=r"spiece\.model"):
+            MusicGen.from_pretrained(folder)
+
+    def test_a_broken_file(self, folder: Path) -> None:
+        (folder / "spiece.model").write_bytes(b"not a model")
+        with pytest.raises(CheckpointError, match=r"spiece\.model"):
+            load_tokenizer(folder, 1)
+        (folder / "spiece.model").unlink()
+        (folder / "tokenizer.json").write_text("{}")
+        with pytest.raises(CheckpointError, match=r"tokenizer\.json"):
+            load_tokenizer(folder, 1)
+
+    def test_the_same_ids_as_transformers_and_from_either_file(self, folder: Path, tmp_path: Path) -> None:
+        import sentencepiece
+        import transformers as hf
+
+        # transformers reads spiece.model with protobuf only, so it gets the pieces themselves.
+        pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
+        vocab = [(pieces.id_to_piece(i), pieces.get_score(i)) for i in range(pieces.get_piece_size())]
+        theirs = hf.T5Tokenizer(vocab=vocab, extra_ids=0)
+        slow = load_tokenizer(folder, 1)
+        theirs.save_pretrained(tmp_path / "fast")
+        fast = load_tokenizer(tmp_path / "fast", 1)
+        assert not (tmp_path / "fast" / "spiece.model").exists()
+        for prompt in ("calm piano", "HAPPY  rock!\n", "ünï 🎹 strings", " leading", "a", "loop " * 40):
+            expected = theirs(prompt).input_ids
+            assert slow.encode(prompt) == expected
+            assert fast.encode(prompt) == expected
+            assert expected[-1] == 1
+
+
+class TestFinding:
+    def test_nothing_is_here(self, here: Path) -> None:
+        with pytest.raises(ModelNotFoundError, match="audiolib models pull"):
+            find_model()
+        with pytest.raises(ModelNotFoundError, match="pull facebook/musicgen-large"):
+            find_model("musicgen-large")
+        with pytest.raises(ModelNotFoundError, match=r"someone/model"):
+            MusicGen.from_pretrained("someone/model")
+        assert list_models() == []
+
+    def test_the_order_of_defaults(
+        self, here: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place(tiny_folder, here / "models" / "starter")
+        assert find_model().model_id == STARTER
+        place(tiny_folder, here / "models" / "musicgen-small")
+        assert find_model().model_id == PREFERRED
+        place(tiny_folder, here / "models" / "mine")
+        monkeypatch.setenv("AUDIOLIB_MODEL", "mine")
+        assert find_model().path == here / "models" / "mine"
+        assert find_model(STARTER).model_id == STARTER
+        assert [model.model_id for model in list_models()] == ["mine", PREFERRED, STARTER]
+
+    @pytest.mark.parametrize("name", ["musicgen-small", "facebook/musicgen-small"])
+    def test_the_models_folder(self, here: Path, tiny_folder: Path, name: str) -> None:
+        path = place(tiny_folder, here / "models" / "musicgen-small")
+        found = find_model(name)
+        assert (found.model_id, found.path) == ("facebook/musicgen-small", path)
+
+    def test_audiolib_models_comes_before_what_ships(
+        self, here: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bundled = place(tiny_folder, here / "generation" / "_bundled" / "starter")
+        assert find_model(STARTER).path == bundled
+        mine = place(tiny_folder, here / "models" / "starter")
+        assert find_model(STARTER).path == mine
+        monkeypatch.delenv("AUDIOLIB_MODELS")
+        default = place(tiny_folder, here / "mlx-models" / "starter")
+        assert find_model(STARTER).path.resolve() == default
+        assert models_dirs()[0] == Path("mlx-models")
+
+    @pytest.mark.parametrize("name", ["musicgen-small", "facebook/musicgen-small"])
+    def test_the_hugging_face_cache(self, here: Path, tiny_folder: Path, name: str) -> None:
+        snapshot = cache(tiny_folder, here / "hf", "facebook/musicgen-small")
+        found = find_model(name)
+        assert (found.model_id, found.path) == ("facebook/musicgen-small", snapshot)
+        assert find_model() == found
+        assert list_models() == [found]
+        model = MusicGen.from_pretrained(name)
+        assert model.license == "cc-by-nc-4.0"
+        # The blob's name is its digest, so that gigabytes are not read again; it is the same one.
+        assert model.weights_digest == weight_digest(tiny_folder)
+
+    def test_another_cache_folder(
+        self, here: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cache(tiny_folder, here / "other", "someone/model")
+        with pytest.raises(ModelNotFoundError):
+            find_model("someone/model")
+        monkeypatch.setenv("HF_HUB_CACHE", str(here / "other" / "hub"))
+        assert find_model("someone/model").model_id == "someone/model"
+
+    def test_an_unfinished_snapshot_is_not_found(self, here: Path, tiny_folder: Path) -> None:
+        snapshot = cache(tiny_folder, here / "hf", "someone/model")
+        (snapshot / "config.json").unlink()
+        with pytest.raises(ModelNotFoundError):
+            find_model("someone/model")
+
+    @pytest.mark.parametrize("as_text", [True, False])
+    def test_a_folder(self, here: Path, tiny_folder: Path, as_text: bool) -> None:
+        path = place(tiny_folder, here / "deep" / "my model")
+        found = find_model(str(path) if as_text else path)
+        assert (found.model_id, found.path) == ("my model", path)
+        assert find_model("deep/my model").path.resolve() == path
+
+    @pytest.mark.parametrize("name", ["./nothing", "~/nothing", "/nothing/at/all"])
+    def test_a_folder_without_a_model(self, here: Path, name: str) -> None:
+        with pytest.raises(ModelNotFoundError, match=r"config\.json"):
+            find_model(name)
+
+    @pytest.mark.parametrize("name", ["../../etc", "a/b/c", "", "..", "a\0b", "-", "x" * 300])
+    def test_odd_names_are_not_found(self, here: Path, name: str) -> None:
+        with pytest.raises(GenerationError):
+            find_model(name)
+
+    def test_short_names(self) -> None:
+        assert repository_name("musicgen-stereo-small") == "facebook/musicgen-stereo-small"
+        assert repository_name("starter") == "starter"
+        assert repository_name("me/musicgen-small") == "me/musicgen-small"
+
+
+class TestLicence:
+    def test_from_the_card(self, tmp_path: Path) -> None:
+        (tmp_path / "README.md").write_text("---\ntags: [x]\nlicense: apache-2.0\n---\nlicense: wrong\n")
+        assert model_license(tmp_path, "facebook/musicgen-small") == "apache-2.0"
+
+    def test_without_a_card(self, tmp_path: Path) -> None:
+        assert model_license(tmp_path, "facebook/musicgen-medium") == "cc-by-nc-4.0"
+        assert model_license(tmp_path, "someone/model") is None
+        (tmp_path / "README.md").write_text("license: mit\n")
+        assert model_license(tmp_path, "someone/model") is None
+
+
+class TestDownloads:
+    def test_offline_is_respected(self, here: Path) -> None:
+        """conftest sets `HF_HUB_OFFLINE` for all tests."""
+        with pytest.raises(DownloadError, match="HF_HUB_OFFLINE"):
+            pull_model("facebook/musicgen-small")
+        assert not (here / "models").exists()
+
+    @pytest.mark.parametrize("name", ["starter", "a/b/c", ""])
+    def test_names_that_are_no_repository(self, here: Path, name: str) -> None:
+        with pytest.raises(DownloadError, match="owner/name"):
+            pull_model(name)
+
+
+class TestSaving:
+    @pytest.mark.parametrize(
+        "config",
+        [
+            MusicGenConfig.tiny(),
+            MusicGenConfig(
+                text_encoder=T5Config(
+                    vocab_size=99,
+                    d_model=24,
+                    d_kv=8,
+                    d_ff=32,
+                    num_layers=1,
+                    num_heads=3,
+                    feed_forward_proj="gated-gelu",
+                ),
+                audio_encoder=EncodecConfig(
+                    num_filters=2,
+                    hidden_size=8,
+                    codebook_size=64,
+                    target_bandwidths=(1.2,),
+                    use_conv_shortcut=True,
+                    use_causal_conv=True,
+                    num_residual_layers=2,
+                ),
+                decoder=DecoderConfig.tiny(),
+            ),
+        ],
+        ids=["tiny", "every branch"],
+    )
+    def test_what_is_saved_is_loaded(self, tmp_path: Path, config: MusicGenConfig) -> None:
+        make_tiny_checkpoint(tmp_path / "a", config=config)
+        assert load_config(tmp_path / "a") == config
+        parts = load_parts(tmp_path / "a", config)
+        save_checkpoint(tmp_path / "b", config, parts)
+        again = load_parts(tmp_path / "b", config)
+        for (name, first), (_, second) in zip(
+            tree_flatten(parts.parameters()), tree_flatten(again.parameters()), strict=True
+        ):
+            np.testing.assert_allclose(np.array(first), np.array(second), rtol=1e-6, atol=1e-7, err_msg=name)
+
+    def test_16_bit_is_half_the_size(self, tmp_path: Path, tiny_folder: Path) -> None:
+        config = load_config(tiny_folder)
+        parts = load_parts(tiny_folder, config)
+        save_checkpoint(tmp_path, config, parts, dtype=mx.float16)
+        assert all(value.dtype == mx.float16 for value in load_tensors(tmp_path).values())
+        shutil.copy(tiny_folder / "spiece.model", tmp_path)
+        assert MusicGen.from_pretrained(tmp_path).generate("calm piano", max_steps=6).shape == (1920,)
+
+    def test_the_seed_makes_the_weights(self, tmp_path: Path, tiny_folder: Path) -> None:
+        assert weight_digest(make_tiny_checkpoint(tmp_path / "a")) == weight_digest(tiny_folder)
+        assert weight_digest(make_tiny_checkpoint(tmp_path / "b", seed=1)) != weight_digest(tiny_folder)
