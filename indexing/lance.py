@@ -10,6 +10,7 @@ import logging
 import random
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ _ATTEMPTS = 12
 _LONGEST_PAUSE_S = 0.4
 
 logger = logging.getLogger(__name__)
+_importing = threading.Lock()
 Result = TypeVar("Result")
 
 
@@ -129,17 +131,19 @@ def _quick_import() -> Iterator[None]:
     LanceDB is imported. The garbage collector, which would go again and again over hundreds of thousands of
     new and lasting objects, rests.
     """
-    if "lancedb" in sys.modules:
-        yield
-        return
-    import pydantic
+    # One thread at a time: a second one would take the first one's default for pydantic's own.
+    with _importing:
+        if "lancedb" in sys.modules:
+            yield
+            return
+        import pydantic
 
-    check, collecting = pydantic.validate_call, gc.isenabled()
-    pydantic.validate_call = partial(check, config={"defer_build": True})  # type: ignore[assignment]  # overloads
-    gc.disable()
-    try:
-        yield
-    finally:
-        pydantic.validate_call = check
-        if collecting:
-            gc.enable()
+        check, collecting = pydantic.validate_call, gc.isenabled()
+        pydantic.validate_call = partial(check, config={"defer_build": True})  # type: ignore[assignment]  # overloads
+        gc.disable()
+        try:
+            yield
+        finally:
+            pydantic.validate_call = check
+            if collecting:
+                gc.enable()

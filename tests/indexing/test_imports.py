@@ -89,12 +89,15 @@ def test_the_quick_import_leaves_pydantic_and_the_collector_alone(
     output_of(
         """
         import gc, sys
+        from concurrent.futures import ThreadPoolExecutor
         from pathlib import Path
         import pydantic
         from indexing import ClipIndex
 
         before = pydantic.validate_call
-        assert ClipIndex(Path(sys.argv[1])).count() == 1_000
+        with ThreadPoolExecutor(4) as pool:
+            counts = [pool.submit(ClipIndex(Path(sys.argv[1])).count) for _ in range(4)]
+        assert [count.result() for count in counts] == [1_000] * 4
         assert pydantic.validate_call is before
         assert gc.isenabled()
 
