@@ -31,6 +31,9 @@ hypothesis_settings.load_profile("busy")
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with `tiny` and `other`, two checkpoints that differ in their weights."""
+    from generation.backend import prepare
+
+    prepare()  # as every command does before MLX: another matrix library would give other last bits
     from generation.tiny import make_tiny_checkpoint
 
     folder = tmp_path_factory.mktemp("models")
