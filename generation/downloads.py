@@ -18,6 +18,7 @@ _PATTERNS = [
     "README.md",
     "1_Pooling/config.json",
 ]
+_PATIENCE = 30.0  # seconds for the hub's first answer
 """Weights without pickles, tokenizers and cards of MusicGen, Whisper and sentence-transformers repositories."""
 
 
@@ -31,27 +32,27 @@ def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None)
     Raises:
         DownloadError: the name is wrong, the hub is not reachable, `HF_HUB_OFFLINE` is set, or the disk is full.
     """
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import constants, errors, model_info, snapshot_download
 
     repository = repository_name(name)
     if repository.count("/") != 1:
         raise DownloadError(
             f"{name!r} is no repository; name it as owner/name, as in facebook/musicgen-small."
         )
+    if constants.HF_HUB_OFFLINE:
+        raise DownloadError("HF_HUB_OFFLINE is set, so nothing is downloaded; unset it and try again.")
     target = models_dirs()[0] / repository.split("/")[1]
     options: dict[str, Any] = {} if progress is None else {"tqdm_class": _reporter(progress)}
     try:
-        snapshot_download(repository, local_dir=target, allow_patterns=_PATTERNS, **options)
-    except errors.OfflineModeIsEnabled as error:
-        raise DownloadError(
-            "HF_HUB_OFFLINE is set, so nothing is downloaded; unset it and try again."
-        ) from error
+        # Asked first: without the hub `snapshot_download` takes a folder that is there for a download.
+        commit = model_info(repository, timeout=_PATIENCE).sha
+        snapshot_download(repository, revision=commit, local_dir=target, allow_patterns=_PATTERNS, **options)
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise DownloadError(
             f"The hub has no public repository {repository!r} (or it needs HF_TOKEN)."
         ) from error
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError, ValueError) as error:
-        reason = str(error).split("\n", 1)[0]
+    except Exception as error:  # the client lets its HTTP library's errors through, and that library changes
+        reason = str(error).split("\n", 1)[0] or type(error).__name__
         raise DownloadError(f"{repository} could not be downloaded: {reason}") from error
     if not any(target.glob("*.safetensors")) and not any(target.glob("*.npz")):
         raise DownloadError(f"{repository} publishes no safetensors weights, so it cannot be used as it is.")

@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from generation import backend
+
+# Shared machines stall: how long an example takes says nothing.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # Before any test module imports MLX, or it would be bound to the slow reference BLAS.
 backend.prepare()

@@ -30,8 +30,7 @@ from generation.checkpoints import (
     weight_files,
 )
 from generation.config import DecoderConfig, EncodecConfig, MusicGenConfig, T5Config
-from generation.downloads import pull_model
-from generation.errors import CheckpointError, DownloadError, GenerationError, ModelNotFoundError
+from generation.errors import CheckpointError, GenerationError, ModelNotFoundError
 from generation.musicgen import MusicGen, Parts, load_parts, sampling_defaults
 from generation.text import load_tokenizer
 from generation.tiny import make_tiny_checkpoint, save_checkpoint
@@ -416,19 +415,6 @@ class TestLicence:
         assert model_license(tmp_path, "someone/model") is None
         (tmp_path / "README.md").write_text("license: mit\n")
         assert model_license(tmp_path, "someone/model") is None
-
-
-class TestDownloads:
-    def test_offline_is_respected(self, here: Path) -> None:
-        """conftest sets `HF_HUB_OFFLINE` for all tests."""
-        with pytest.raises(DownloadError, match="HF_HUB_OFFLINE"):
-            pull_model("facebook/musicgen-small")
-        assert not (here / "models").exists()
-
-    @pytest.mark.parametrize("name", ["starter", "a/b/c", ""])
-    def test_names_that_are_no_repository(self, here: Path, name: str) -> None:
-        with pytest.raises(DownloadError, match="owner/name"):
-            pull_model(name)
 
 
 class TestSaving:
