@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import json
 import math
 import os
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from generation import backend
 from generation.audio import save_audio
 from generation.checkpoints import weight_digest
 from generation.config import DecoderConfig, EncodecConfig, MusicGenConfig, T5Config
@@ -213,7 +215,10 @@ import numpy as np
 from generation import backend
 if sys.argv[2] == "reference":
     backend.prepare = lambda: "the wheel's own"
-from generation import compose, musicgen
+if sys.argv[2] == "openblas":
+    backend._torch_blas = lambda: None
+from generation import musicgen
+from generation import compose
 prompts = json.loads(sys.argv[3])
 model = musicgen.MusicGen.from_pretrained(sys.argv[1], dtype="float32")
 # The logits' bits are compared too: another last bit changes a token only now and then.
@@ -235,7 +240,8 @@ options = {"max_steps": 12, "top_k": 0}
 together = digests(model.compose(prompts, seeds=seeds, **options))
 three = digests(model.compose(prompts[1:4], seeds=seeds[1:4], **options))
 alone = [digests(model.compose([p], seeds=[s], **options))[0] for p, s in zip(prompts, seeds)]
-print(json.dumps({"backend": model.backend, "together": together, "three": three, "alone": alone}))
+found = {"backend": model.backend, "blas": backend.prepare()}
+print(json.dumps({**found, "together": together, "three": three, "alone": alone}))
 """
 
 
@@ -260,9 +266,13 @@ def exact_run(folder: Path, blas: str, **environment: str) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("blas", ["found", "reference"])
+@pytest.mark.parametrize("blas", ["found", "openblas", "reference"])
 def test_a_clip_is_the_same_alone_in_a_batch_and_in_another_process(wide_folder: Path, blas: str) -> None:
+    if blas == "openblas" and ctypes.util.find_library("openblas") is None:
+        pytest.skip("OpenBLAS is not on this machine")
     first = exact_run(wide_folder, blas)
+    names = {"found": backend.prepare(), "openblas": "OpenBLAS", "reference": "the wheel's own"}
+    assert first["blas"] == names[blas]
     assert len(set(first["alone"])) == len(PROMPTS)
     assert first["together"] == first["alone"]  # six clips are batches of four and two
     assert first["three"] == first["alone"][1:4]
@@ -277,7 +287,6 @@ def test_without_the_row_tile_a_batch_does_change_a_clip(wide_folder: Path) -> N
     model = MusicGen.from_pretrained(wide_folder, dtype="float32")
     if model.backend != "cpu" or sys.platform != "linux":
         pytest.skip("a statement about matrix libraries on Linux")
-    from generation import backend
     from generation.layers import Linear
 
     if backend.prepare().startswith("reference"):
