@@ -79,6 +79,9 @@ def prepare() -> str:
         return "reference BLAS (slow; import generation before mlx)"
     # The same bits in every process, whatever the memory's alignment (Intel's "conditional numerical reproducibility").
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+    # Threads that wait for the next small product sleep instead of spinning: on a machine that does something else too,
+    # spinning was measured to take ten to thirty times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # On products of a few rows PyTorch's was measured 1.5 to 4 times as fast as OpenBLAS (docs/performance.md).
     candidates = [("PyTorch's BLAS", _torch_blas()), ("OpenBLAS", ctypes.util.find_library("openblas"))]
     for name, library in candidates:
