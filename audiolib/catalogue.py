@@ -32,6 +32,7 @@ class IndexReport:
         pending: Clips that still have none.
         reason: Why they have none.
         removed: Rows taken out because their files are gone.
+        completed: Clips that a crash had left without a sidecar and that have one now.
         broken: Sidecars that cannot be read, each as a sentence.
         embedder: The model that turns words into vectors here.
     """
@@ -41,6 +42,7 @@ class IndexReport:
     pending: int
     reason: str | None
     removed: int
+    completed: int
     broken: tuple[str, ...]
     embedder: str
 
@@ -238,6 +240,7 @@ class Catalogue:
             pending=pending,
             reason=self._failure if pending else None,
             removed=removed,
+            completed=0,
             broken=tuple(broken),
             embedder=embedder.name if embedder else self.embedder_name(),
         )

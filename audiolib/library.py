@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -295,7 +296,7 @@ class AudioLibrary:
     def index(
         self, *, rebuild: bool = False, embedder: str | None = None, progress: Progress | None = None
     ) -> IndexReport:
-        """Bring the search index up to date with the files.
+        """Bring the search index up to date with the files, and finish what a crash cut off.
 
         Args:
             rebuild: Drop it and make it again.
@@ -306,10 +307,17 @@ class AudioLibrary:
             LibraryError: There is no library, it is of a newer format, or in use.
             IndexingError: The index cannot be read or written, or was made with another embedder.
         """
+        from audiolib.recovery import complete_clips, sweep_temporaries
+
         self._require()
+        self._folder.create(embedder=self._catalogue.embedder_name())
+        completed = complete_clips(self._folder)
+        sweep_temporaries(self._folder)
         if rebuild:
-            return self._catalogue.rebuild(embedder=embedder, progress=progress)
-        return self._catalogue.catch_up(name=embedder, progress=progress)
+            report = self._catalogue.rebuild(embedder=embedder, progress=progress)
+        else:
+            report = self._catalogue.catch_up(name=embedder, progress=progress)
+        return replace(report, completed=completed)
 
     def transcribe(
         self, *, whisper: str | None = None, progress: Progress | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from audiolib.clip import Clip, Recipe
+from audiolib.clip import Clip
 from audiolib.composer import MadeAudio
 from audiolib.files import atomic_path, file_sha256, samples_sha256, temporary_path
 from audiolib.folder import LibraryFolder, utc_text
@@ -77,7 +77,7 @@ def write_clip(path: Path, made: MadeAudio, request: GenerationRequest, *, clip_
         OSError: A file cannot be written.
     """
     title = title_of(made.recipe.prompt)
-    write_audio(path, made, clip_id=clip_id, title=title, sample_rate=request.sample_rate)
+    write_audio(path, made, clip_id=clip_id, title=title, tags=request.tags, sample_rate=request.sample_rate)
     facts = read_facts(path)
     return Clip(
         id=clip_id,
@@ -99,14 +99,23 @@ def write_clip(path: Path, made: MadeAudio, request: GenerationRequest, *, clip_
     )
 
 
-def write_audio(path: Path, made: MadeAudio, *, clip_id: str, title: str, sample_rate: int | None) -> None:
-    """Write one audio file atomically, with the recipe inside.
+def write_audio(
+    path: Path,
+    made: MadeAudio,
+    *,
+    clip_id: str,
+    title: str,
+    tags: tuple[str, ...],
+    sample_rate: int | None,
+) -> None:
+    """Write one audio file atomically, with all that explains it inside.
 
     Args:
         path: Where; the suffix decides the format.
         made: The sound and its recipe.
         clip_id: The id of the clip.
         title: Its title.
+        tags: Its labels.
         sample_rate: In Hz; the model's own when `None`.
 
     Raises:
@@ -118,17 +127,24 @@ def write_audio(path: Path, made: MadeAudio, *, clip_id: str, title: str, sample
     audio, rate = made.audio, made.sampling_rate
     if sample_rate is not None and sample_rate != rate:
         audio, rate = resample(audio, rate, sample_rate), sample_rate
-    save_audio(path, audio, rate, comment=recipe_comment(clip_id, made.recipe), title=title)
+    save_audio(path, audio, rate, comment=comment_of(made, clip_id=clip_id, tags=tags), title=title)
 
 
-def recipe_comment(clip_id: str, recipe: Recipe) -> str:
-    """Return the text that an audio file carries, so that it explains itself anywhere.
+def comment_of(made: MadeAudio, *, clip_id: str, tags: tuple[str, ...]) -> str:
+    """Return the text that an audio file carries, so that it explains itself anywhere and can come back.
 
     Args:
+        made: The sound and its recipe.
         clip_id: The id of the clip.
-        recipe: How it was made.
+        tags: Its labels.
     """
-    document = {"audiolib": COMMENT_FORMAT, "id": clip_id, "recipe": recipe.to_json()}
+    document = {
+        "audiolib": COMMENT_FORMAT,
+        "id": clip_id,
+        "tags": list(tags),
+        "license": made.license,
+        "recipe": made.recipe.to_json(),
+    }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 

@@ -81,7 +81,9 @@ def reproduce(
     clip = sidecar.clip
     with scratch_file(clip.path) as scratch:
         # Through the same writer and reader as the stored file, so that 16-bit and lossy formats compare too.
-        write_audio(scratch, made, clip_id=clip.id, title=clip.title, sample_rate=clip.sample_rate)
+        write_audio(
+            scratch, made, clip_id=clip.id, title=clip.title, tags=clip.tags, sample_rate=clip.sample_rate
+        )
         fresh = read_facts(scratch)
         if fresh.audio_sha256 != clip.audio_sha256:
             raise ReproductionError(_otherwise(recipe, made, "samples"))

@@ -26,6 +26,8 @@ class _Quiet:
     ) -> Any:
         """Run the command and exit with its code; see `click.Command.main`."""
         output.prepare_streams()
+        # Threads of the matrix library that spin while they wait made a busy machine four times slower.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)  # type: ignore[misc]
             sys.stdout.flush()
@@ -35,7 +37,7 @@ class _Quiet:
             output.error(error.format_message())
             result = error.exit_code
         except click.Abort:  # Ctrl+C while the arguments were read
-            output.error("Interrupted.")
+            output.notice("Interrupted.")
             result = EXIT_INTERRUPTED
         except BrokenPipeError:
             result = _reader_is_gone()
@@ -108,6 +110,9 @@ def _say(error: BaseException) -> int:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     failure = describe(error)
+    if failure is not None and isinstance(error, KeyboardInterrupt):
+        output.notice(failure.message)
+        return failure.exit_code
     if failure is not None:
         output.error(failure.message)
         return failure.exit_code

@@ -195,5 +195,5 @@ def _play(library: "AudioLibrary", clip: "Clip", written: Path | None) -> None:
 
 def _hint(request: "GenerationRequest", *, stored: bool) -> None:
     if stored:
-        words = output.plain(request.prompt)[:40]
+        words = " ".join(output.plain(request.prompt).replace('"', "").split()[:4])
         output.hint(f'Hear it: audiolib play last   Find it: audiolib search "{words}"')

@@ -132,12 +132,9 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         max([_width(column.title), *(_width(row[i]) for row in cells)]) for i, column in enumerate(columns)
     ]
     available = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1 << 30
-    stacked = False
-    if _total(widths) > available:
-        widths = _shrunk(columns, widths, available)
-        if _total(widths) > available:
-            stacked = True
-            widths = _shrunk(columns[:-1], widths[:-1], available)
+    shrunk = _shrunk(columns, widths, available)
+    stacked = _total(shrunk) > available
+    widths = _shrunk(columns[:-1], widths[:-1], available) if stacked else shrunk
     shown = columns[:-1] if stacked else columns
     result(style(_row(shown, [c.title for c in shown], widths), dim=True))
     for row in cells:

@@ -1,6 +1,5 @@
 """`audiolib search`: clips by what they are like."""
 
-import os
 from pathlib import Path
 
 import click
@@ -26,8 +25,6 @@ from audiolib.cli.options import json_option, library_option, open_library, read
 def search_command(query: str, limit: int, mode: str, library_path: Path | None, as_json: bool) -> None:
     """Find clips by meaning: QUERY need not share a word with their prompts."""
     del mode  # there is one so far
-    # One query is too little work for threads that spin while they wait: on a busy machine that took seconds.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     hits = open_library(library_path).search(read_prompt(query), limit=limit)
     if as_json:
         for hit in hits:

@@ -19,6 +19,8 @@ from audiolib.settings import Settings
 
 # Set before anything imports the hub's client: the tests must never reach for the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Threads that spin while they wait make a busy machine many times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
@@ -50,6 +52,9 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: Path) -> Non
     monkeypatch.setenv("AUDIOLIB_MODELS", str(models))
     monkeypatch.setenv("AUDIOLIB_MODEL", "tiny")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # processes side by side must not spin against each other
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     monkeypatch.chdir(tmp_path)
 

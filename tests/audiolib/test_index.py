@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,9 @@ def test_a_deleted_index_is_rebuilt_the_same(library: AudioLibrary, make: Callab
     report = library.index(rebuild=True, progress=lambda done, total: seen.append((done, total)))
     assert (report.clips, report.embedded, report.pending) == (3, 3, 0)
     assert seen[-1] == (3, 3)
-    assert scores(library) == before
+    # Texts embedded together may differ in the last bits from texts embedded alone.
+    assert dict(scores(library)) == pytest.approx(dict(before), abs=1e-6)
+    assert [clip_id for clip_id, _ in scores(library)] == [clip_id for clip_id, _ in before]
 
 
 def test_what_was_not_indexed_is_caught_up(
@@ -139,3 +142,56 @@ def test_without_whisper_clips_are_marked_with_the_reason(
     library.transcribe()
     assert sidecar.stat().st_mtime_ns == changed
     assert library.get("last") == clip
+
+
+class TestAfterACrash:
+    @pytest.fixture
+    def orphan(self, make: Callable[..., Clip]) -> Clip:
+        """A clip whose writer was killed before the sidecar, long enough ago."""
+        clip = make("calm piano", tags=("lofi",), index=False)
+        (clip.path.parent / f"{clip.id}.json").unlink()
+        for path in clip.path.parent.iterdir():
+            os.utime(path, (0, 0))
+        return clip
+
+    def test_audio_without_a_sidecar_gets_one(self, library: AudioLibrary, orphan: Clip) -> None:
+        assert list(library.list()) == []
+        report = library.index()
+        assert (report.completed, report.clips, report.embedded) == (1, 1, 1)
+        assert library.get("last") == orphan
+        assert library.reproduce("last").codes_compared
+        assert library.index().completed == 0
+
+    def test_what_may_still_be_written_is_left_alone(self, library: AudioLibrary, orphan: Clip) -> None:
+        os.utime(orphan.path)
+        assert library.index().completed == 0
+
+    def test_a_foreign_file_is_left_alone(self, library: AudioLibrary, orphan: Clip) -> None:
+        renamed = orphan.path.with_name("01ARYZ6S41TSV4RRFFQ69G5FAV-other.wav")
+        orphan.path.rename(renamed)  # its comment names another clip
+        broken = renamed.with_name("01ARYZ6S42TSV4RRFFQ69G5FAV.wav")
+        broken.write_bytes(b"RIFF")
+        os.utime(broken, (0, 0))
+        assert library.index().completed == 0
+        assert renamed.exists()
+        assert broken.exists()
+
+    def test_stale_temporaries_go_and_nothing_else(self, library: AudioLibrary, orphan: Clip) -> None:
+        home = orphan.path.parent
+        stale = [home / ".x.0123abcd.tmp.wav", home / f".{orphan.id}.0123abcd.tmp.json"]
+        kept = [home / ".DS_Store", home / ".fresh.0123abcd.tmp.wav", home / "song.tmp.wav"]
+        for path in (*stale, *kept):
+            path.touch()
+            if "fresh" not in path.name:
+                os.utime(path, (0, 0))
+        library.index()
+        assert not any(path.exists() for path in stale)
+        assert all(path.exists() for path in kept)
+
+
+def test_a_lost_manifest_comes_back(library: AudioLibrary, make: Callable[..., Clip]) -> None:
+    clip = make("calm piano")
+    (library.path / "library.json").unlink()
+    assert library.get("last") == clip
+    library.index()
+    assert json.loads((library.path / "library.json").read_text())["format"] == 1

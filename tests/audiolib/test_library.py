@@ -60,7 +60,13 @@ class TestGenerate:
         recipe = library.recipe(clip.id)
         assert recipe is not None
         comment = json.loads(read_comment(clip.path) or "")
-        assert comment == {"audiolib": 1, "id": clip.id, "recipe": recipe.to_json()}
+        assert comment == {
+            "audiolib": 1,
+            "id": clip.id,
+            "tags": ["lofi"],
+            "license": None,
+            "recipe": recipe.to_json(),
+        }
 
     def test_the_codes_are_the_sound(self, library: AudioLibrary, clip: Clip, models: Path) -> None:
         from generation import MusicGen

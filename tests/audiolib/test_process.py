@@ -121,7 +121,7 @@ def test_interrupted_before_the_first_clip(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=60)
     assert (running.returncode, out) == (130, "")
-    assert err == "Error: Interrupted. Nothing was stored.\n"
+    assert err == "Interrupted. Nothing was stored.\n"
     assert files_of(tmp_path) == {"data/library.json"}
 
 
