@@ -55,15 +55,15 @@ def transcribe(
     from indexing.transcribe import Transcriber, find_whisper
 
     waiting, broken = _waiting(folder)
+    if not waiting:  # loading a model takes seconds
+        return TranscribeReport(transcribed=0, pending=0, reason=None, broken=tuple(broken))
     try:
         prepare()
         transcriber = Transcriber(find_whisper(whisper, models_dirs=models_dirs()))
     except TranscriberUnavailableError as error:
         for sidecar in waiting:
             _mark(folder, sidecar, str(error))
-        return TranscribeReport(
-            transcribed=0, pending=len(waiting), reason=str(error) if waiting else None, broken=tuple(broken)
-        )
+        return TranscribeReport(transcribed=0, pending=len(waiting), reason=str(error), broken=tuple(broken))
     done = 0
     for number, sidecar in enumerate(waiting, start=1):
         try:
@@ -103,12 +103,13 @@ def _waiting(folder: LibraryFolder) -> tuple[list[Sidecar], list[str]]:
 def _listen(transcriber: Any, sidecar: Sidecar) -> dict[str, Any]:
     from generation.audio import load_audio
     from generation.errors import AudioError
+    from indexing.errors import IndexingError
 
     try:
         samples, rate = load_audio(sidecar.clip.path)
-    except (AudioError, OSError) as error:
-        raise _Unreadable(f"{sidecar.clip.path} cannot be read: {error}") from error
-    heard = transcriber.transcribe(samples, rate)
+        heard = transcriber.transcribe(samples, rate)
+    except (AudioError, IndexingError, OSError) as error:
+        raise _Unreadable(f"Clip {sidecar.clip.id} cannot be transcribed: {error}") from error
     return {
         "transcript": heard.text,
         "language": heard.language,

@@ -26,8 +26,6 @@ class _Quiet:
     ) -> Any:
         """Run the command and exit with its code; see `click.Command.main`."""
         output.prepare_streams()
-        # Threads of the matrix library that spin while they wait made a busy machine four times slower.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         try:
             result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)  # type: ignore[misc]
             sys.stdout.flush()

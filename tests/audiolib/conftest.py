@@ -19,8 +19,6 @@ from audiolib.settings import Settings
 
 # Set before anything imports the hub's client: the tests must never reach for the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Threads that spin while they wait make a busy machine many times slower.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
