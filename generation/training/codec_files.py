@@ -16,13 +16,15 @@ from generation.encodec import Encodec
 from generation.errors import CheckpointError
 
 
-def _write(path: Path, arrays: dict[str, mx.array], metadata: dict[str, str]) -> None:
+def write_tensors(path: Path, arrays: dict[str, mx.array], metadata: dict[str, str]) -> None:
+    """Write safetensors with metadata, whole or not at all."""
     temporary = path.with_name(f".{path.stem}.tmp.safetensors")
     mx.save_safetensors(str(temporary), arrays, metadata)
     os.replace(temporary, path)
 
 
-def _read(path: Path) -> tuple[dict[str, mx.array], dict[str, str]]:
+def read_tensors(path: Path) -> tuple[dict[str, mx.array], dict[str, str]]:
+    """Tensors and metadata of safetensors."""
     # MLX types the result by the file's format, which it cannot know.
     loaded = mx.load(str(path), return_metadata=True)
     return cast("tuple[dict[str, mx.array], dict[str, str]]", loaded)
@@ -30,7 +32,7 @@ def _read(path: Path) -> tuple[dict[str, mx.array], dict[str, str]]:
 
 def save_codec(path: Path, codec: Encodec, config: EncodecConfig) -> None:
     """Write the codec's parameters under our names, its config beside them, whole or not at all."""
-    _write(path, dict(tree_flatten(codec.parameters())), {"config": json.dumps(asdict(config))})
+    write_tensors(path, dict(tree_flatten(codec.parameters())), {"config": json.dumps(asdict(config))})
 
 
 def load_codec(path: Path) -> tuple[Encodec, EncodecConfig]:
@@ -40,7 +42,7 @@ def load_codec(path: Path) -> tuple[Encodec, EncodecConfig]:
         CheckpointError: the file is missing, unreadable or does not fit its config.
     """
     try:
-        arrays, metadata = _read(path)
+        arrays, metadata = read_tensors(path)
         stored: dict[str, Any] = json.loads(metadata["config"])
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
         config = EncodecConfig(**values)
@@ -53,7 +55,7 @@ def load_codec(path: Path) -> tuple[Encodec, EncodecConfig]:
 
 def save_state(path: Path, state: dict[str, mx.array], progress: dict[str, Any]) -> None:
     """Write all that training needs to go on."""
-    _write(path, state, {"progress": json.dumps(progress)})
+    write_tensors(path, state, {"progress": json.dumps(progress)})
 
 
 def load_state(path: Path) -> tuple[dict[str, mx.array], dict[str, Any]]:
@@ -63,7 +65,7 @@ def load_state(path: Path) -> tuple[dict[str, mx.array], dict[str, Any]]:
         CheckpointError: the file is missing or unreadable.
     """
     try:
-        arrays, metadata = _read(path)
+        arrays, metadata = read_tensors(path)
         return arrays, json.loads(metadata["progress"])
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is not a training state: {error}") from error

@@ -44,8 +44,20 @@ class Corpus:
         at = len(self.codes) - held_out
         return Corpus(self.codes[:at], self.text[:at]), Corpus(self.codes[at:], self.text[at:])
 
-    def batches(self, size: int, pattern: DelayPattern, special: int, *, drop: float, seed: int) -> Iterator[Batch]:
-        """Endless batches: every clip once an epoch in a new order, each time with one of its captions."""
+    def batches(
+        self,
+        size: int,
+        pattern: DelayPattern,
+        special: int,
+        *,
+        drop: float,
+        seed: int,
+        frames: int | None = None,
+    ) -> Iterator[Batch]:
+        """Endless batches: every clip once an epoch in a new order, each time with one of its captions.
+
+        With `frames` a batch is that long a part of its clips, from a random frame on.
+        """
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(self.codes))
         at = 0
@@ -56,7 +68,11 @@ class Corpus:
             at += size
             text = self.text[rows, rng.integers(0, self.text.shape[1], len(rows))].astype(np.int32)
             keep = (rng.random(len(rows)) >= drop).astype(np.float32)
-            yield Batch(delayed(self.codes[rows], pattern, special), text, keep)
+            codes = self.codes[rows]
+            if frames is not None and frames < codes.shape[2]:
+                start = int(rng.integers(codes.shape[2] - frames + 1))
+                codes = codes[:, :, start : start + frames]
+            yield Batch(delayed(codes, pattern, special), text, keep)
 
 
 def delayed(codes: npt.NDArray[np.integer], pattern: DelayPattern, special: int) -> npt.NDArray[np.int32]:
@@ -89,7 +105,9 @@ def read_encoded(folder: Path) -> tuple[npt.NDArray[np.int16], list[list[str]]]:
         codes = np.load(folder / "codes.npy", mmap_mode="r")
         captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder} holds no encoded clips; make them with generation.training.encode.") from error
+        raise CheckpointError(
+            f"{folder} holds no encoded clips; make them with generation.training.encode."
+        ) from error
     if len(codes) != len(captions):
         raise CheckpointError(f"{folder} has {len(codes)} clips but captions for {len(captions)}.")
     return codes, captions

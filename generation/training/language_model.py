@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import mlx.core as mx
 import numpy as np
@@ -27,6 +28,7 @@ from generation.delay import DelayPattern
 from generation.layers import sinusoidal_positions
 from generation.t5 import T5Encoder
 from generation.text import SentencePieceTokenizer
+from generation.training.codec_files import write_tensors
 from generation.training.corpus import Batch, Corpus, read_encoded, tokenise
 from generation.training.starter.config import STARTER
 
@@ -46,6 +48,7 @@ class Plan:
         batch: Clips a step.
         peak: Highest learning rate.
         warm_up: Steps until it is reached.
+        frames: Length of the parts of clips that are trained on; None is whole clips.
         drop: Share of captions left out, for classifier-free guidance.
         decay: Of the running mean of the weights, which is what is kept.
         dtype: Number type of products; master weights are float32.
@@ -60,6 +63,7 @@ class Plan:
     batch: int = 64
     peak: float = 1e-3
     warm_up: int = 300
+    frames: int | None = None
     drop: float = 0.1
     decay: float = 0.999
     dtype: str = "float32"
@@ -81,7 +85,7 @@ class LanguageModel(nn.Module):
     def initialise(self, depth: int) -> None:
         """Normal weights of 0.02, smaller where residual branches add up (Radford et al. 2019, section 2.3)."""
         drawn = []
-        for name, value in tree_flatten(self.parameters()):
+        for name, value in named_arrays(self):
             if value.ndim < 2:
                 continue
             branch_end = name.endswith(("out.weight", "fc2.weight", ".o.weight", "wo.weight"))
@@ -99,11 +103,17 @@ class LanguageModel(nn.Module):
         return self.decoder.logits(hidden)
 
 
+def named_arrays(module: nn.Module) -> list[tuple[str, mx.array]]:
+    """The module's parameters by their dotted names."""
+    return list(tree_flatten(module.parameters()))  # type: ignore[arg-type]  # its stub allows for a single leaf
+
+
 def next_token_loss(logits: mx.array, targets: mx.array, special: int) -> mx.array:
     """Mean cross-entropy in nats a token over the places that hold a code."""
     known = targets != special
     losses = nn.losses.cross_entropy(logits.astype(mx.float32), mx.where(known, targets, 0))
-    return (losses * known).sum() / known.sum()
+    mean: mx.array = (losses * known).sum() / known.sum()
+    return mean
 
 
 class Trainer:
@@ -112,6 +122,7 @@ class Trainer:
     def __init__(self, text: T5Config, decoder: DecoderConfig, plan: Plan) -> None:
         mx.random.seed(plan.seed)
         self.plan = plan
+        self.geometry: dict[str, T5Config | DecoderConfig] = {"text_encoder": text, "decoder": decoder}
         self.special = decoder.pad_token_id
         self.width = decoder.hidden_size
         self.pattern = DelayPattern.of(decoder.num_codebooks, decoder.audio_channels)
@@ -139,7 +150,7 @@ class Trainer:
         self.model.update(master)
         gradient, _ = optimizers.clip_grad_norm(gradient, 1.0)
         self.optimizer.update(self.model, gradient)
-        return loss
+        return cast(mx.array, loss)
 
     def learning_rate(self, step: int, progress: float) -> float:
         """Linear warm-up, then a cosine down to a twentieth of the peak."""
@@ -157,7 +168,9 @@ class Trainer:
         self.model.train()
         loss = self.step(mx.array(batch.tokens), mx.array(batch.text), mx.array(batch.keep), positions)
         decay = min(self.plan.decay, (1 + step) / (10 + step))  # early weights are soon forgotten
-        self.mean = tree_map(lambda m, p: m * decay + p * (1 - decay), self.mean, self.model.trainable_parameters())
+        self.mean = tree_map(
+            lambda m, p: m * decay + p * (1 - decay), self.mean, self.model.trainable_parameters()
+        )
         mx.eval(loss, self.mean, self._state)
         return loss
 
@@ -173,7 +186,7 @@ class Trainer:
             batch = next(batches)
             positions = sinusoidal_positions(0, batch.tokens.shape[2] - 1, self.width)
             arrays = (mx.array(batch.tokens), mx.array(batch.text), mx.array(batch.keep))
-            losses.append(self._loss(*arrays, positions).item())
+            losses.append(float(np.array(self._loss(*arrays, positions))))
         self.model.update(own)
         return float(np.mean(losses))
 
@@ -193,7 +206,9 @@ def train(
     plan = trainer.plan
     out.mkdir(parents=True, exist_ok=True)
     learn, held_out = corpus.split(min(plan.held_out, len(corpus.codes) // 5 or 1))
-    batches = learn.batches(plan.batch, trainer.pattern, trainer.special, drop=plan.drop, seed=plan.seed)
+    batches = learn.batches(
+        plan.batch, trainer.pattern, trainer.special, drop=plan.drop, seed=plan.seed, frames=plan.frames
+    )
     rng = np.random.default_rng(plan.seed)
     best, step, began = math.inf, 0, time.monotonic()
     window: list[float] = []
@@ -201,7 +216,7 @@ def train(
         spent = time.monotonic() - began
         progress = step / plan.steps if plan.minutes is None else spent / (60 * plan.minutes)
         trainer.optimizer.learning_rate = mx.array(trainer.learning_rate(step, progress))
-        window.append(trainer.train_on(next(batches), step, rng).item())
+        window.append(float(np.array(trainer.train_on(next(batches), step, rng))))
         step += 1
         last = progress >= 1 or (plan.minutes is None and step >= plan.steps)
         if step % 50 == 0 or last:
@@ -219,9 +234,9 @@ def train(
 
 
 def _save(trainer: Trainer, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}")
-    mx.save_safetensors(str(temporary.with_suffix(".tmp.safetensors")), dict(tree_flatten(trainer.mean)))
-    temporary.with_suffix(".tmp.safetensors").replace(path)
+    """Weights, and the geometry that they are of, whole or not at all."""
+    geometry = {part: json.dumps(dataclasses.asdict(config)) for part, config in trainer.geometry.items()}
+    write_tensors(path, dict(tree_flatten(trainer.mean)), geometry)
 
 
 def load_corpus(folder: Path, vocabulary: Path) -> Corpus:
@@ -241,6 +256,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--peak", type=float, default=1e-3)
+    parser.add_argument("--frames", type=int, help="train on parts of clips of this many frames")
+    parser.add_argument("--hidden", type=int, default=STARTER.decoder.hidden_size, help="the decoder's width")
+    parser.add_argument("--layers", type=int, default=STARTER.decoder.num_hidden_layers)
+    parser.add_argument("--ffn", type=int, default=STARTER.decoder.ffn_dim)
+    parser.add_argument("--held-out", type=int, default=512, help="clips to choose the best weights by")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--no-compile", action="store_true")
@@ -252,14 +272,19 @@ def main(arguments: list[str] | None = None) -> int:
         steps=options.steps,
         batch=options.batch,
         peak=options.peak,
+        frames=options.frames,
+        held_out=options.held_out,
         dtype=options.dtype,
         compiled=not options.no_compile,
     )
     corpus = load_corpus(options.data, options.vocabulary)
     config = MusicGenConfig.tiny() if options.toy else STARTER
     decoder = dataclasses.replace(config.decoder, dropout=options.dropout)
+    if not options.toy:
+        size = {"hidden_size": options.hidden, "num_hidden_layers": options.layers, "ffn_dim": options.ffn}
+        decoder = dataclasses.replace(decoder, **size)
     trainer = Trainer(config.text_encoder, decoder, plan)
-    count = sum(value.size for _, value in tree_flatten(trainer.model.parameters()))
+    count = sum(value.size for _, value in named_arrays(trainer.model))
     _log.info("%d clips of %d frames, %d parameters", len(corpus.codes), corpus.codes.shape[2], count)
     options.out.mkdir(parents=True, exist_ok=True)
 
