@@ -177,5 +177,5 @@ def _check_duration(duration: float, max_duration: float) -> None:
     if duration > max_duration:
         raise InvalidInputError(
             f"{duration:g} seconds is longer than the limit of {max_duration:g}. "
-            "Raise the limit with AUDIOLIB_MAX_DURATION if you have the time and the memory."
+            "Ask for less, or raise AUDIOLIB_MAX_DURATION where the model allows it."
         )

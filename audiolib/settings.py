@@ -38,7 +38,7 @@ class Settings:
     model: str | None = None
     embedder: str | None = None
     whisper: str | None = None
-    max_duration: float = 300.0
+    max_duration: float = 30.0  # what MusicGen was trained on
     lock_timeout: float = 60.0
 
 

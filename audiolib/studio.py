@@ -60,10 +60,11 @@ class Studio:
         checked = self.check_all(requests)
         self._check_writable()
         self._composer.load(checked[0].model, checked[0].dtype)
-        self._folder.create(embedder=self._catalogue.embedder_name())
         for number, request in enumerate(checked, start=1):
             report = reporter(progress, request.prompt, number, len(checked))
-            clip = store(self._folder, self._composer.compose(request, progress=report), request)
+            made = self._composer.compose(request, progress=report)
+            self._folder.create(embedder=self._catalogue.embedder_name())
+            clip = store(self._folder, made, request)
             if index:
                 self._catalogue.add([clip])
             yield clip

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from library_files import files_of
 
-from audiolib import AudioLibrary, Clip, Destination, GenerationRequest
+from audiolib import AudioLibrary, Clip, ClipProgress, Destination, GenerationRequest
 from audiolib.errors import (
     ClipNotFoundError,
     InvalidInputError,
@@ -163,6 +163,14 @@ class TestGenerate:
         library = AudioLibrary(tmp_path / "library", settings=Settings(model="tiny", max_duration=0.1))
         with pytest.raises(InvalidInputError, match=r"limit of 0\.1"):
             library.generate("calm piano", duration=SHORT)
+
+    def test_an_interruption_of_the_first_clip_makes_no_library(self, library: AudioLibrary) -> None:
+        def interrupt(_at: ClipProgress) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            library.generate("calm piano", duration=SHORT, progress=interrupt)
+        assert not library.path.exists()
 
     @pytest.mark.parametrize("when", ["audio", "codes", "sidecar"])
     def test_an_interruption_leaves_nothing(

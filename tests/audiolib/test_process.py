@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -111,18 +112,71 @@ def test_a_stopped_generation_leaves_no_half_file(tmp_path: Path, stop: signal.S
 
 
 @posix
-def test_interrupted_before_the_first_clip(tmp_path: Path) -> None:
+def test_on_a_terminal_a_bar_runs_and_ctrl_c_ends_it_with_one_line(tmp_path: Path) -> None:
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
     command = [sys.executable, "-m", "audiolib", "generate", "calm piano", *LONG]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        until = time.monotonic() + 60
-        while not (tmp_path / "data" / "library.json").exists():  # the model is loaded by then
-            assert time.monotonic() < until
-            time.sleep(0.01)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as running:
+        os.close(theirs)
+        shown = b""
+        while b"step/s" not in shown:
+            shown += os.read(ours, 1 << 16)
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=60)
+        out, _ = running.communicate(timeout=60)
+    while chunk := _read(ours):
+        shown += chunk
+    os.close(ours)
     assert (running.returncode, out) == (130, "")
-    assert err == "Interrupted. Nothing was stored.\n"
-    assert files_of(tmp_path) == {"data/library.json"}
+    assert "calm piano: " in shown.decode()
+    *_bar, last = re.sub(r"\x1b\[\d*m", "", shown.decode()).strip().splitlines()
+    assert last == "Interrupted. Nothing was stored."
+    assert "Traceback" not in shown.decode()
+    assert files_of(tmp_path) == set()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:  # the other side is closed
+        return b""
+
+
+@pytest.mark.slow
+@posix
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("rename", [1, 2, 3, 4])
+def test_killed_at_every_rename(process: Process, tmp_path: Path, rename: int, when: str) -> None:
+    """Renames 1 to 4 of the second clip's command: audio, codes, sidecar of a clip, audio of the next."""
+    assert process(["generate", "calm piano", *SHORT]).returncode == 0
+    script = (
+        "import os, signal, sys\n"
+        "replace, left = os.replace, [int(sys.argv[1])]\n"
+        "def dying(*paths):\n"
+        "    left[0] -= 1\n"
+        "    if sys.argv[2] == 'after': replace(*paths)\n"
+        "    if not left[0]: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if sys.argv[2] == 'before': replace(*paths)\n"
+        "os.replace = dying\n"
+        "from audiolib.cli import cli\n"
+        "cli.main(['generate', 'happy rock', '--count', '2', '--duration', '0.2', '--no-index'])"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(rename), when], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    library = AudioLibrary(tmp_path / "data")
+    assert all(library.reproduce(clip.id).codes_compared for clip in library.list())
+    for path in (tmp_path / "data" / "audio").rglob("*"):
+        if path.is_file():
+            os.utime(path, (0, 0))
+    library.index()
+    clips = list(library.list())
+    renamed = rename if when == "after" else rename - 1
+    assert len(clips) == 1 + (renamed + 2) // 3  # whatever got its name is a clip again
+    assert all(library.reproduce(clip.id) for clip in clips)
+    assert {hit.clip.id for hit in library.search("music")} == {clip.id for clip in clips}
+    assert not [name for name in files_of(tmp_path / "data" / "audio") if ".tmp" in name]
 
 
 @posix
