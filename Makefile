@@ -47,8 +47,8 @@ demo: $(STAMP)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
 test: lint type
-	@echo "== test: the quick tests"
-	@$(BIN)/python -m pytest -m "not slow"
+	@echo "== test: the quick tests, a few minutes"
+	@$(BIN)/python -m pytest -m "not slow" -q -n auto --maxprocesses 4
 
 test-slow: $(STAMP)
 	@echo "== test: the slow tests"
