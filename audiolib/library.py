@@ -341,32 +341,21 @@ class AudioLibrary:
             progress=progress,
         )
 
-    def play(self, reference: str | os.PathLike[str]) -> Clip:
+    def play(self, clip: Clip | str | os.PathLike[str]) -> Clip:
         """Play a clip and wait for its end.
 
         Args:
-            reference: The clip, named as for `get`.
+            clip: The clip, or its name as for `get`.
 
         Raises:
             PlaybackError: There is no way to play on this machine.
             ClipNotFoundError: Nothing fits the name.
         """
-        clip = self.get(reference)
-        self.play_file(clip.path)
-        return clip
-
-    def play_file(self, path: Path) -> None:
-        """Play a sound file and wait for its end.
-
-        Args:
-            path: The file; it need not be in the library.
-
-        Raises:
-            PlaybackError: There is no way to play on this machine.
-        """
         from audiolib.playback import play
 
-        play(path)
+        found = clip if isinstance(clip, Clip) else self.get(clip)
+        play(found.path)
+        return found
 
     def check_requests(self, requests: Sequence[GenerationRequest]) -> None:
         """Say what is wrong with requests before anything is made or written.

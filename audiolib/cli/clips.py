@@ -88,7 +88,7 @@ def play_command(clip: str, library_path: Path | None) -> None:
     library = open_library(library_path)
     found = library.get(clip)
     output.result(f"{output.plain(found.title)}  {output.seconds(found.duration)}")
-    library.play(found.id)
+    library.play(found)
 
 
 def _local_time(text: str) -> str:

@@ -87,7 +87,7 @@ def generate_command(
         else:
             _print(clip, written, took)
         if play:
-            _play(library, clip, written)
+            library.play(clip)
     if not as_json:
         _hint(requests[-1], stored=destination is None or not no_index)
 
@@ -187,10 +187,6 @@ def _print(clip: "Clip", written: Path | None, took: float) -> None:
     print_clip(clip, details=details)
     if written is not None:
         output.result(f"  copied to {output.short_path(written)}")
-
-
-def _play(library: "AudioLibrary", clip: "Clip", written: Path | None) -> None:
-    library.play_file(written or clip.path)
 
 
 def _hint(request: "GenerationRequest", *, stored: bool) -> None:

@@ -55,7 +55,7 @@ def notice(text: str) -> None:
 
 def hint(text: str) -> None:
     """Say what could be done next; only to people, that is on a terminal."""
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         click.echo(style(text, sys.stderr, dim=True), err=True, color=_color(sys.stderr))
 
 
@@ -71,8 +71,13 @@ def style(text: str, stream: Any = None, **options: Any) -> str:
     return click.style(text, **options) if _color(stream or sys.stdout) else text
 
 
+def is_terminal(stream: Any) -> bool:
+    """Return whether a person reads along."""
+    return bool(stream.isatty())
+
+
 def _color(stream: Any) -> bool:
-    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def plain(text: str) -> str:
@@ -131,7 +136,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     widths = [
         max([_width(column.title), *(_width(row[i]) for row in cells)]) for i, column in enumerate(columns)
     ]
-    available = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1 << 30
+    available = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 1 << 30
     shrunk = _shrunk(columns, widths, available)
     stacked = _total(shrunk) > available
     widths = _shrunk(columns[:-1], widths[:-1], available) if stacked else shrunk
@@ -165,7 +170,7 @@ def bar(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     Yields:
         A function to be called with how much is done and how much there is in all.
     """
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield lambda _done, _total: None
         return
     from tqdm import tqdm
