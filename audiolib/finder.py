@@ -41,10 +41,10 @@ class Finder:
             except LibraryError as error:
                 (broken or _log.warning)(str(error))
 
-    def search(self, words: str, *, limit: int) -> list[SearchHit]:
+    def search(self, words: str, *, limit: int, one_off: bool = False) -> list[SearchHit]:
         """Return the clips nearest to some words, best first; see `AudioLibrary.search`."""
         hits: list[SearchHit] = []
-        for found in self._catalogue.search(words):
+        for found in self._catalogue.search(words, one_off=one_off):
             try:
                 clip = read_sidecar(self._folder.sidecar_path(found.id)).clip
             except (LookupError, OSError):

@@ -187,12 +187,14 @@ class AudioLibrary:
         self._require()
         yield from self._finder.newest(limit=limit, broken=broken)
 
-    def search(self, query: str, *, limit: int = 10) -> Hits:
+    def search(self, query: str, *, limit: int = 10, one_off: bool = False) -> Hits:
         """Find clips by meaning.
 
         Args:
             query: Words for what is wanted.
             limit: How many hits at most.
+            one_off: This is all that the process will do. It starts 0.4 s sooner without the matrix library that
+                makes everything else faster.
 
         Returns:
             Hits by falling score.
@@ -206,7 +208,7 @@ class AudioLibrary:
         if limit < 1:
             raise InvalidInputError(f"A limit of {limit} makes no sense. Use 1 or more.")
         self._require()
-        return self._finder.search(words, limit=limit)
+        return self._finder.search(words, limit=limit, one_off=one_off)
 
     def get_or_generate(
         self,

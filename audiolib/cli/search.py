@@ -25,7 +25,7 @@ from audiolib.cli.options import json_option, library_option, open_library, read
 def search_command(query: str, limit: int, mode: str, library_path: Path | None, as_json: bool) -> None:
     """Find clips by meaning: QUERY need not share a word with their prompts."""
     del mode  # there is one so far
-    hits = open_library(library_path).search(read_prompt(query), limit=limit)
+    hits = open_library(library_path).search(read_prompt(query), limit=limit, one_off=True)
     if as_json:
         for hit in hits:
             output.json_line(hit.to_json())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import os
 import re
@@ -18,6 +20,8 @@ import pytest
 from library_files import files_of
 
 from audiolib import AudioLibrary
+from audiolib.ids import new_id
+from audiolib.sidecars import write_sidecar
 from indexing.store import ClipIndex
 
 Process = Callable[..., subprocess.CompletedProcess[str]]
@@ -284,3 +288,27 @@ def test_debug_shows_the_traceback(process: Process) -> None:
     assert result.returncode == 1
     assert "Traceback" in result.stderr
     assert result.stderr.splitlines()[-1].startswith("Error: ")
+
+
+@pytest.mark.slow
+def test_a_cold_search_of_a_thousand_clips(process: Process, tmp_path: Path) -> None:
+    library = AudioLibrary(tmp_path / "data")
+    clip = library.generate("calm piano", duration=0.2)
+    words = (
+        "calm happy slow fast dark bright tense dreamy lonely warm".split(),
+        "piano guitar strings techno jazz drums synth choir flute organ".split(),
+        "night game rain hall sea vinyl film morning train forest".split(),
+    )
+    for mood, what, where in list(itertools.product(*words))[1:]:
+        prompt, clip_id = f"{mood} {what} {where}", new_id()
+        path = clip.path.with_name(f"{clip_id}.wav")
+        other = dataclasses.replace(clip, id=clip_id, prompt=prompt, title=prompt, path=path)
+        write_sidecar(path.with_suffix(".json"), other, recipe=None, codes=None)
+    assert library.index().clips == 1_000
+
+    def timed() -> float:
+        start = time.perf_counter()
+        assert "calm piano" in process(["search", "calm piano"]).stdout
+        return time.perf_counter() - start
+
+    assert min(timed() for _ in range(5)) <= 2.5
