@@ -17,6 +17,7 @@ import click
 
 _GAP: Final = "  "
 _MIN_TITLE: Final = 20
+_MAX_LABEL: Final = 30
 
 
 def prepare_streams() -> None:
@@ -176,12 +177,14 @@ def bar(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     from tqdm import tqdm
 
     bars: list[Any] = []
+    line = _Line()
 
     def update(done: int, total: int) -> None:
         if not bars:
-            bars.append(
-                tqdm(desc=_fit(plain(label), 30), total=total, unit=unit, leave=True, dynamic_ncols=True)
-            )
+            # Bytes are counted in thousands and millions, steps and clips one by one.
+            options = {"unit": unit, "unit_scale": unit == "B", "dynamic_ncols": True, "file": line}
+            bars.append(tqdm(desc=_fit(plain(label), _MAX_LABEL), **options))
+        bars[0].total = total  # downloads learn of files on the way
         bars[0].update(done - bars[0].n)
 
     try:
@@ -189,6 +192,31 @@ def bar(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         for shown in bars:
             shown.close()
+        line.end()
+
+
+class _Line:
+    """stderr for a bar, ended in any case: Ctrl+C may come between two of the bar's own writes."""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def write(self, text: str) -> None:
+        self._open = not text.endswith("\n")
+        sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def fileno(self) -> int:
+        return sys.stderr.fileno()
+
+    def end(self) -> None:
+        if self._open:
+            self.write("\n")
+            self.flush()
 
 
 def _total(widths: Sequence[int]) -> int:
