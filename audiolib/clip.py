@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from audiolib.jsonfields import from_document, to_document
+from audiolib.jsonfields import JsonValue
 
 Kind = Literal["generated", "imported"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(JsonValue):
     """All that made a generated clip; with the same recipe and backend it can be made again.
 
     `duration` is the length that was asked for in seconds, `None` where steps were asked for instead;
@@ -34,25 +34,9 @@ class Recipe:
     audiolib_version: str
     parent_id: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the recipe as a JSON object."""
-        return to_document(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, object]) -> "Recipe":
-        """Read a recipe.
-
-        Args:
-            document: What `to_json` returned; unknown keys are ignored.
-
-        Raises:
-            ValueError: A field is missing or of the wrong kind.
-        """
-        return from_document(cls, document)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
+class Clip(JsonValue):
     """One audio file of the library. The field names are those of every JSON output; `None` means unknown.
 
     `path` is absolute, `duration` in seconds, `sample_rate` in Hz, `created_at` ISO 8601 in UTC,
@@ -82,22 +66,6 @@ class Clip:
     sha256: str
     audio_sha256: str
     license: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the clip as a JSON object."""
-        return to_document(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, object]) -> "Clip":
-        """Read a clip.
-
-        Args:
-            document: What `to_json` returned; unknown keys are ignored.
-
-        Raises:
-            ValueError: A field is missing or of the wrong kind.
-        """
-        return from_document(cls, document)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,31 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+
+
+class JsonValue:
+    """Mixed into frozen dataclasses that go to JSON and come back."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value as a JSON object."""
+        return to_document(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, object]) -> Self:
+        """Read a value.
+
+        Args:
+            document: What `to_json` returned; unknown keys are ignored.
+
+        Raises:
+            ValueError: A field is missing or of the wrong kind.
+        """
+        return from_document(cls, document)
 
 
 def to_document(value: object) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""What the library's tests look at on the disk."""
+"""Files and clips for the library's tests."""
 
 from pathlib import Path
+
+from audiolib import Clip
 
 
 def files_of(folder: Path) -> set[str]:
@@ -10,3 +12,27 @@ def files_of(folder: Path) -> set[str]:
         for path in folder.rglob("*")
         if path.is_file() and not path.name.startswith(".lock")
     }
+
+
+def bare_clip(path: Path, clip_id: str) -> Clip:
+    """A clip of which as little is known as can be.
+
+    Args:
+        path: Its audio file, which need not exist.
+        clip_id: Its id.
+    """
+    return Clip(
+        id=clip_id,
+        path=path,
+        prompt="calm",
+        title="calm",
+        model=None,
+        seed=None,
+        duration=1.0,
+        sample_rate=32_000,
+        channels=1,
+        created_at="2026-11-22T11:32:55.438Z",
+        kind="imported",
+        sha256="a",
+        audio_sha256="b",
+    )

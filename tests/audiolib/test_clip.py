@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from library_files import bare_clip
 from library_strategies import clips, recipes
 
 from audiolib.clip import Clip, Recipe, SearchHit
@@ -49,21 +50,7 @@ def test_unknown_keys_are_ignored(clip: Clip) -> None:
 
 @pytest.fixture
 def document() -> dict[str, object]:
-    return Clip(
-        id="01M81GFP0EMCG74TGEETC8HHCK",
-        path=Path("/music/a.wav"),
-        prompt="calm piano",
-        title="calm piano",
-        model="starter",
-        seed=7,
-        duration=10.0,
-        sample_rate=32_000,
-        channels=1,
-        created_at="2026-11-22T11:32:55.438Z",
-        kind="generated",
-        sha256="a",
-        audio_sha256="b",
-    ).to_json()
+    return bare_clip(Path("/music/a.wav"), "01M81GFP0EMCG74TGEETC8HHCK").to_json()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from library_files import bare_clip
 
-from audiolib.clip import Clip
 from audiolib.errors import (
     AmbiguousClipError,
     ClipNotFoundError,
@@ -54,21 +54,7 @@ def folder(tmp_path: Path) -> LibraryFolder:
 def add_clip(folder: LibraryFolder, clip_id: str) -> Path:
     home = folder.month_folder(clip_id)
     home.mkdir(parents=True, exist_ok=True)
-    clip = Clip(
-        id=clip_id,
-        path=home / f"{clip_id}-calm.wav",
-        prompt="calm",
-        title="calm",
-        model=None,
-        seed=None,
-        duration=1.0,
-        sample_rate=32_000,
-        channels=1,
-        created_at="2026-11-22T11:32:55.438Z",
-        kind="imported",
-        sha256="a",
-        audio_sha256="b",
-    )
+    clip = bare_clip(home / f"{clip_id}-calm.wav", clip_id)
     path = home / f"{clip_id}.json"
     write_sidecar(path, clip, recipe=None, codes=None)
     return path

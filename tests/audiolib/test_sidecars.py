@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from library_files import bare_clip
 from library_strategies import clips, recipes
 
 from audiolib.clip import Clip, Recipe
@@ -31,21 +32,7 @@ def test_a_clip_and_its_recipe_survive(tmp_path_factory: Any, clip: Clip, recipe
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    clip = Clip(
-        id=CLIP_ID,
-        path=tmp_path / f"{CLIP_ID}-calm.wav",
-        prompt="calm",
-        title="calm",
-        model=None,
-        seed=None,
-        duration=1.0,
-        sample_rate=32_000,
-        channels=1,
-        created_at="2026-11-22T11:32:55.438Z",
-        kind="imported",
-        sha256="a",
-        audio_sha256="b",
-    )
+    clip = bare_clip(tmp_path / f"{CLIP_ID}-calm.wav", CLIP_ID)
     path = tmp_path / f"{CLIP_ID}.json"
     write_sidecar(path, clip, recipe=None, codes=None)
     return path
