@@ -28,7 +28,7 @@ from generation.delay import DelayPattern
 from generation.layers import sinusoidal_positions
 from generation.t5 import T5Encoder
 from generation.text import SentencePieceTokenizer
-from generation.training.codec_files import write_tensors
+from generation.training.codec_files import read_tensors, write_tensors
 from generation.training.corpus import Batch, Corpus, read_encoded, tokenise
 from generation.training.starter.config import STARTER
 
@@ -119,7 +119,9 @@ def next_token_loss(logits: mx.array, targets: mx.array, special: int) -> mx.arr
 class Trainer:
     """One model, its optimiser and the running mean of its weights."""
 
-    def __init__(self, text: T5Config, decoder: DecoderConfig, plan: Plan) -> None:
+    def __init__(
+        self, text: T5Config, decoder: DecoderConfig, plan: Plan, *, start: Path | None = None
+    ) -> None:
         mx.random.seed(plan.seed)
         self.plan = plan
         self.geometry: dict[str, T5Config | DecoderConfig] = {"text_encoder": text, "decoder": decoder}
@@ -127,6 +129,8 @@ class Trainer:
         self.width = decoder.hidden_size
         self.pattern = DelayPattern.of(decoder.num_codebooks, decoder.audio_channels)
         self.model = LanguageModel(text, decoder)
+        if start is not None:
+            self.model.load_weights(list(read_tensors(start)[0].items()))
         self.optimizer = optimizers.AdamW(learning_rate=0.0, betas=[0.9, 0.95], weight_decay=0.05)
         self.optimizer.init(self.model.trainable_parameters())
         self.mean = tree_map(lambda p: p + 0, self.model.trainable_parameters())
@@ -198,7 +202,10 @@ def train(
     *,
     report: Callable[[dict[str, float]], None] = lambda values: None,
 ) -> float:
-    """Train until the plan's time or steps are spent; keep the best running mean in `out/language_model.safetensors`.
+    """Train until the plan's time or steps are spent.
+
+    The running mean that did best on held-out clips is kept in `out/language_model.safetensors`, the last one in
+    `out/language_model.last.safetensors`.
 
     Returns:
         The lowest held-out loss in nats a token.
@@ -225,11 +232,12 @@ def train(
             if step % plan.check_every == 0 or last:
                 loss = trainer.held_out_loss(held_out)
                 values["held_out"] = round(loss, 4)
-                if loss < best:
-                    best = loss
+                best = min(best, loss)
+                if loss == best:
                     _save(trainer, out / "language_model.safetensors")
             report(values)
         if last:
+            _save(trainer, out / "language_model.last.safetensors")
             return best
 
 
@@ -263,6 +271,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--held-out", type=int, default=512, help="clips to choose the best weights by")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument(
+        "--warm-up", type=int, default=300, help="steps until the learning rate is at its peak"
+    )
+    parser.add_argument("--start", type=Path, help="language_model.safetensors to go on from")
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--toy", action="store_true", help="the smallest model, to try the stage")
     options = parser.parse_args(arguments)
@@ -272,6 +284,7 @@ def main(arguments: list[str] | None = None) -> int:
         steps=options.steps,
         batch=options.batch,
         peak=options.peak,
+        warm_up=options.warm_up,
         frames=options.frames,
         held_out=options.held_out,
         dtype=options.dtype,
@@ -283,7 +296,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.toy:
         size = {"hidden_size": options.hidden, "num_hidden_layers": options.layers, "ffn_dim": options.ffn}
         decoder = dataclasses.replace(decoder, **size)
-    trainer = Trainer(config.text_encoder, decoder, plan)
+    trainer = Trainer(config.text_encoder, decoder, plan, start=options.start)
     count = sum(value.size for _, value in named_arrays(trainer.model))
     _log.info("%d clips of %d frames, %d parameters", len(corpus.codes), corpus.codes.shape[2], count)
     options.out.mkdir(parents=True, exist_ok=True)
