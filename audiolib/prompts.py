@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 from audiolib.errors import InvalidInputError
@@ -36,7 +37,7 @@ def clean_prompt(text: str, *, what: str = "prompt") -> str:
     return cleaned
 
 
-def clean_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+def clean_tags(tags: Sequence[str]) -> tuple[str, ...]:
     """Return the tags cleaned as prompts are, each once, in the order given.
 
     Args:
@@ -45,7 +46,8 @@ def clean_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         InvalidInputError: A tag is empty, too long or not text.
     """
-    return tuple(dict.fromkeys(clean_prompt(tag, what="tag") for tag in tags))
+    labels = (tags,) if isinstance(tags, str) else tags  # one tag is no sequence of letters
+    return tuple(dict.fromkeys(clean_prompt(tag, what="tag") for tag in labels))
 
 
 def title_of(prompt: str) -> str:

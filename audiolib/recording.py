@@ -77,7 +77,9 @@ def write_clip(path: Path, made: MadeAudio, request: GenerationRequest, *, clip_
         OSError: A file cannot be written.
     """
     title = title_of(made.recipe.prompt)
-    write_audio(path, made, clip_id=clip_id, title=title, tags=request.tags, sample_rate=request.sample_rate)
+    write_audio(
+        path, made, clip_id=clip_id, title=title, tags=tuple(request.tags), sample_rate=request.sample_rate
+    )
     facts = read_facts(path)
     return Clip(
         id=clip_id,
@@ -89,7 +91,7 @@ def write_clip(path: Path, made: MadeAudio, request: GenerationRequest, *, clip_
         duration=facts.duration,
         sample_rate=facts.sample_rate,
         channels=facts.channels,
-        tags=request.tags,
+        tags=tuple(request.tags),
         created_at=utc_text(time_of(clip_id)),
         kind="generated",
         parent_id=made.recipe.parent_id,

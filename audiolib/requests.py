@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypedDict
 
@@ -35,7 +35,7 @@ class GenerationOptions(TypedDict, total=False):
     guidance: float | None
     model: str | None
     dtype: str | None
-    tags: tuple[str, ...]
+    tags: Sequence[str]
     audio_format: str
     sample_rate: int | None
 
@@ -78,7 +78,7 @@ class GenerationRequest:
     guidance: float | None = None
     model: str | None = None
     dtype: str | None = None
-    tags: tuple[str, ...] = ()
+    tags: Sequence[str] = ()
     audio_format: str = "wav"
     sample_rate: int | None = None
     batch_size: int = 1

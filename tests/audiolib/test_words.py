@@ -35,6 +35,7 @@ def test_a_prompt_is_composed_and_trimmed() -> None:
 
 def test_tags_are_kept_once_in_order() -> None:
     assert clean_tags(("lofi", " calm", "lofi ")) == ("lofi", "calm")
+    assert clean_tags("lofi") == ("lofi",)
     with pytest.raises(InvalidInputError, match="tag is empty"):
         clean_tags(("lofi", " "))
 
