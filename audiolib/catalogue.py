@@ -114,6 +114,7 @@ class Catalogue:
 
         Raises:
             EmbedderMismatchError: The index was made with another embedder.
+            EmbedderUnavailableError: The embedder that was asked for is not on this machine.
             IndexingError: The index cannot be read or written.
             LibraryBusyError: Another process holds the lock.
         """
@@ -123,7 +124,7 @@ class Catalogue:
         if gone:
             with self._folder.lock():
                 index.remove([clip_id for clip_id in gone if not self._exists(clip_id)])
-        embedder = self._available_embedder(name)
+        embedder = self.load_embedder(name) if name else self._available_embedder(warn=False)
         if name and embedder:
             self._adopt(embedder.name)
         known, pending = index.ids(), set(index.pending_ids())
@@ -142,7 +143,7 @@ class Catalogue:
             IndexingError: The index cannot be written.
             LibraryBusyError: Another process holds the lock.
         """
-        loaded = self.load_embedder(embedder) if embedder else self._available_embedder()
+        loaded = self.load_embedder(embedder) if embedder else self._available_embedder(warn=False)
         with self._folder.lock():
             self._index().clear()
             if embedder and loaded:
@@ -194,15 +195,16 @@ class Catalogue:
             )
         self._folder.update_manifest(embedder=name)
 
-    def _available_embedder(self, name: str | None = None) -> "Embedder | None":
+    def _available_embedder(self, *, warn: bool = True) -> "Embedder | None":
         """The embedder, or `None` with the reason kept: clips are stored with their vector pending."""
         from indexing.errors import EmbedderUnavailableError
 
         try:
-            return self.load_embedder(name)
+            return self.load_embedder()
         except EmbedderUnavailableError as error:
             self._failure = str(error)
-            self._warn(f"Clips are stored but not searchable yet: {error}")
+            if warn:
+                self._warn(f"Clips are stored but not searchable yet: {error}")
             return None
 
     def _warn(self, sentence: str) -> None:

@@ -158,6 +158,28 @@ def check_prefix(prefix: str) -> str:
     return prefix
 
 
+def check_writable(folder: Path) -> None:
+    """Say so at once, not after minutes of music, when nothing can be written to a folder. It need not exist.
+
+    Args:
+        folder: The folder; where it does not exist, the nearest one above it counts.
+
+    Raises:
+        OSError: It is no folder, may not be written, or lies on a read-only disk.
+    """
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    number = 0
+    if not folder.is_dir():
+        number = errno.ENOTDIR
+    elif hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        number = errno.EROFS
+    elif not os.access(folder, os.W_OK):
+        number = errno.EACCES
+    if number:
+        raise OSError(number, os.strerror(number), str(folder))
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hex.
 

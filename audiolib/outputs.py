@@ -1,12 +1,13 @@
 """Where a clip goes besides the library: one file, or the next free number in a folder."""
 
+import errno
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from audiolib.errors import InvalidInputError
-from audiolib.files import atomic_path, check_prefix, publish_numbered, temporary_path
+from audiolib.files import atomic_path, check_prefix, check_writable, publish_numbered, temporary_path
 from audiolib.prompts import slug_of
 from audiolib.requests import FORMATS
 
@@ -60,11 +61,10 @@ class Destination:
             OSError: It cannot be made or written.
         """
         home = self._home()
+        check_writable(home)
         home.mkdir(parents=True, exist_ok=True)
         if self.file is not None and self.file.is_dir():
-            raise IsADirectoryError(21, "Is a directory", str(self.file))
-        if not os.access(home, os.W_OK):
-            raise PermissionError(13, "Permission denied", str(home))
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.file))
 
     def place(self, source: Path, *, prompt: str, move: bool = False) -> Path:
         """Put a copy of a whole file there, under its final name only when it is complete.

@@ -1,6 +1,5 @@
 """Making clips: requests checked as a whole, then composed and stored, or written as plain files, one by one."""
 
-import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from audiolib.catalogue import Catalogue
 from audiolib.clip import Clip
 from audiolib.composer import Composer
 from audiolib.errors import InvalidInputError
+from audiolib.files import check_writable
 from audiolib.folder import LibraryFolder
 from audiolib.ids import new_id
 from audiolib.outputs import Destination
@@ -58,7 +58,8 @@ class Studio:
         from audiolib.recording import store
 
         checked = self.check_all(requests)
-        self._check_writable()
+        self._folder.manifest()  # one of a newer format is refused before any work
+        check_writable(self._folder.root)
         self._composer.load(checked[0].model, checked[0].dtype)
         for number, request in enumerate(checked, start=1):
             report = reporter(progress, request.prompt, number, len(checked))
@@ -108,17 +109,6 @@ class Studio:
         for name in {request.model for request in checked}:
             self._composer.find(name)
         return checked
-
-    def _check_writable(self) -> None:
-        """Say so at once, not after minutes of music, when the library cannot be written."""
-        self._folder.manifest()
-        home = self._folder.root
-        while not home.exists() and home != home.parent:
-            home = home.parent
-        if not home.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(home))
-        if not os.access(home, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(home))
 
 
 def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest:

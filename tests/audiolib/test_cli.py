@@ -231,6 +231,7 @@ class TestFind:
         failed(cli("show", "nothing"), 1, "audiolib list")
         failed(cli("regenerate", "nothing"), 1, "audiolib list")
         failed(cli("index", "--embedder", "no/such", "--rebuild"), 1, "no/such")
+        failed(cli("index", "--embedder", "no/such"), 1, "no/such")
 
     def test_a_corrupt_sidecar_is_told_and_the_rest_works(self, cli: Run, tmp_path: Path) -> None:
         sidecar = Path(str(lines(cli("show", "last", "--json"))[0]["path"])).parent.glob("*.json")

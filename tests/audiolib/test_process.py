@@ -219,6 +219,10 @@ def test_a_really_full_disk(process: Process, tmp_path: Path) -> None:
         assert "No space left" in result.stderr
         assert "Free some space" in result.stderr
         assert files_of(small / "library") == {"library.json"}
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+        result = process(["generate", "calm", *SHORT, "--library", str(small / "library")])
+        assert result.returncode == 1
+        assert "The disk is read-only" in result.stderr
     finally:
         subprocess.run(["umount", str(small)], check=True)
 
