@@ -121,6 +121,8 @@ def _say(error: BaseException) -> int:
 
 def _say_usage(error: click.UsageError) -> int:
     message = error.format_message().replace("\n", " ")
+    if message[-1:].isalnum() or message[-1:] in ")'":
+        message += "."
     hint = f" See `{error.ctx.command_path} --help`." if error.ctx is not None else ""
     output.error(message + hint)
     return error.exit_code

@@ -47,6 +47,9 @@ def search_command(query: str, limit: int, mode: str, library_path: Path | None,
                 for hit in hits
             ],
         )
-        output.hint(f"Another like the first: audiolib regenerate {hits[0].clip.id[-6:]} --seed 1")
+        best = hits[0].clip
+        output.hint(
+            f"Another like the first: audiolib regenerate {best.id[-6:]} --seed {(best.seed or 0) + 1}"
+        )
     else:
         output.notice("Nothing was found.")
