@@ -322,6 +322,8 @@ class TestFinding:
             find_model("musicgen-large")
         with pytest.raises(ModelNotFoundError, match=r"someone/model"):
             MusicGen.from_pretrained("someone/model")
+        with pytest.raises(ModelNotFoundError, match="install audiolib-mlx again"):
+            find_model(STARTER)  # it is on no hub
         assert list_models() == []
 
     def test_the_order_of_defaults(
