@@ -82,7 +82,7 @@ def prepare() -> str:
     # Threads that wait for the next small product sleep instead of spinning: on a machine that does something else too,
     # spinning was measured to take ten to thirty times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # OpenBLAS generated 1.3 times as fast as PyTorch's library, both 3 to 5 times as fast as none (docs/performance.md).
+    # OpenBLAS ran 1.3 times as fast as PyTorch's library, both 3 to 5 times as fast as none (docs/performance.md).
     candidates = [("OpenBLAS", ctypes.util.find_library("openblas")), ("PyTorch's BLAS", _torch_blas())]
     for name, library in candidates:
         if library is None:

@@ -112,7 +112,9 @@ def find_model(name: str | Path | None = None) -> FoundModel:
         if as_path.is_absolute() or text.startswith((".", "~")) or os.path.isdir(as_path):
             raise ModelNotFoundError(f"{text} is no model folder: it has no config.json.")
         if text == STARTER:
-            raise ModelNotFoundError("The starter is missing from this installation; install audiolib-mlx again.")
+            raise ModelNotFoundError(
+                "The starter is missing from this installation; install audiolib-mlx again."
+            )
         raise ModelNotFoundError(
             f"The model {text!r} is not on this machine; get it with `audiolib models pull {repository_name(text)}`, "
             "or see `audiolib models list`."
