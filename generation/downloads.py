@@ -18,8 +18,9 @@ _PATTERNS = [
     "README.md",
     "1_Pooling/config.json",
 ]
-_PATIENCE = 30.0  # seconds for the hub's first answer
 """Weights without pickles, tokenizers and cards of MusicGen, Whisper and sentence-transformers repositories."""
+
+_PATIENCE = 30.0  # seconds for the hub's first answer
 
 
 def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -53,7 +54,15 @@ def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None)
         ) from error
     except Exception as error:  # the client lets its HTTP library's errors through, and that library changes
         reason = str(error).split("\n", 1)[0] or type(error).__name__
-        raise DownloadError(f"{repository} could not be downloaded: {reason}") from error
+        # What the system refused (a full disk, a folder) has its own way out; else it is the network.
+        way_out = (
+            ""
+            if isinstance(error, OSError)
+            else " Check the network and try again; what has arrived is kept."
+        )
+        raise DownloadError(
+            f"{repository} could not be downloaded: {reason.rstrip('.')}.{way_out}"
+        ) from error
     if not any(target.glob("*.safetensors")) and not any(target.glob("*.npz")):
         raise DownloadError(f"{repository} publishes no safetensors weights, so it cannot be used as it is.")
     return target

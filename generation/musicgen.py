@@ -8,6 +8,7 @@ import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -94,12 +95,13 @@ def load_parts(folder: Path, config: MusicGenConfig) -> Parts:
 def sampling_defaults(values: Any) -> SamplingSettings:
     """The checkpoint's `generation_config.json` over audiocraft's defaults."""
     base = SamplingSettings()
-    greedy = values.get("do_sample") is False
+    given = {name: value for name, value in values.items() if value is not None}  # a written 0 means 0
+    greedy = given.get("do_sample") is False
     return SamplingSettings(
-        temperature=0.0 if greedy else float(values.get("temperature") or base.temperature),
-        top_k=int(values.get("top_k") or base.top_k),
-        top_p=float(values.get("top_p") or base.top_p),
-        guidance=float(values.get("guidance_scale") or base.guidance),
+        temperature=0.0 if greedy else float(given.get("temperature", base.temperature)),
+        top_k=int(given.get("top_k", base.top_k)),
+        top_p=float(given.get("top_p", base.top_p)),
+        guidance=float(given.get("guidance_scale", base.guidance)),
     )
 
 
@@ -195,7 +197,7 @@ class MusicGen:
         single = isinstance(prompts, str)
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         seed = options.pop("seed", None)
-        seeds = [seed + i for i in range(len(texts))] if isinstance(seed, int) else seed
+        seeds = [int(seed) + i for i in range(len(texts))] if isinstance(seed, Integral) else seed
         made = [composition.audio for composition in self.compose(texts, seeds=seeds, **options)]
         return made[0] if single else made
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,7 @@ class TestConfig:
         )
         assert (own.temperature, own.top_k, own.top_p, own.guidance) == (0.9, 40, 0.8, 2.0)
         assert sampling_defaults({"do_sample": False}).temperature == 0
+        assert sampling_defaults({"top_k": 0, "top_p": None}) == replace(sampling_defaults({}), top_k=0)
         (folder / "generation_config.json").unlink()
         assert MusicGen.from_pretrained(folder).settings.guidance == 3.0
 

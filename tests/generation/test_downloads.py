@@ -184,6 +184,7 @@ def test_without_a_hub(
     environment = {"HF_HUB_OFFLINE": "1"} if offline else {"HF_ENDPOINT": "http://127.0.0.1:9"}
     result = pull("me/model", hub, tmp_path, **environment)
     assert ("HF_HUB_OFFLINE" in result["error"]) is offline
+    assert ("Check the network" in result["error"]) is not offline
     assert "\n" not in result["error"]
     assert not hub.asked
     if not there_already:

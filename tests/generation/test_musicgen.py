@@ -130,6 +130,7 @@ def test_one_prompt_or_several(tiny_model: MusicGen) -> None:
     np.testing.assert_array_equal(several[0], one)
     counted = tiny_model.generate(["dark", "calm piano"], max_steps=6, seed=2)
     np.testing.assert_array_equal(counted[1], one)  # seed + 1
+    np.testing.assert_array_equal(tiny_model.generate("calm piano", max_steps=6, seed=np.int64(3)), one)
 
 
 def test_every_setting_is_told(tiny_model: MusicGen) -> None:
