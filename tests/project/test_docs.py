@@ -123,6 +123,11 @@ def test_make_targets_in_the_docs_exist(root: Path) -> None:
         assert {first or second for first, second in named} <= targets, path.name
 
 
+def test_no_page_has_gaps(root: Path) -> None:
+    for path in [*pages(root), root / "mlx-models" / "starter" / "README.md"]:
+        assert not re.search(r"@@|\bTBD\b|\bXXX\b", path.read_text()), path
+
+
 @pytest.mark.parametrize("package", ["audiolib", "generation", "indexing"])
 def test_the_map_names_every_room(root: Path, package: str) -> None:
     page = (root / "docs" / "architecture.md").read_text()
