@@ -176,6 +176,6 @@ def _check_duration(duration: float, max_duration: float) -> None:
         raise InvalidInputError(f"A duration of {duration:g} seconds makes no sense. Use a number above 0.")
     if duration > max_duration:
         raise InvalidInputError(
-            f"{duration:g} seconds is longer than the limit of {max_duration:g}. "
-            "Ask for less, or raise AUDIOLIB_MAX_DURATION where the model allows it."
+            f"{duration:,.10g} seconds is longer than the limit of {max_duration:g}. "
+            f"Ask for at most {max_duration:g}."
         )

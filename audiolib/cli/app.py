@@ -120,6 +120,9 @@ def _say(error: BaseException) -> int:
 
 
 def _say_usage(error: click.UsageError) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the whole help page
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     message = error.format_message().replace("\n", " ")
     if message[-1:].isalnum() or message[-1:] in ")'":
         message += "."

@@ -83,11 +83,15 @@ def show_command(clip: str, library_path: Path | None, as_json: bool) -> None:
 @click.command("play", short_help="Play a clip.")
 @clip_argument
 @library_option
-def play_command(clip: str, library_path: Path | None) -> None:
+@json_option
+def play_command(clip: str, library_path: Path | None, as_json: bool) -> None:
     """Play CLIP: its id, the end of its id, a path, or `last`."""
     library = open_library(library_path)
     found = library.get(clip)
-    output.result(f"{output.plain(found.title)}  {output.seconds(found.duration)}")
+    if as_json:
+        output.json_line(found.to_json())
+    else:
+        output.result(f"{output.plain(found.title)}  {output.seconds(found.duration)}")
     library.play(found)
 
 

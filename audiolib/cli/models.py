@@ -77,11 +77,15 @@ def info_command(model: str | None, as_json: bool) -> None:
 
 @models_command.command("pull", short_help="Download a model from the Hugging Face hub.")
 @click.argument("name")
-def pull_command(name: str) -> None:
+@json_option
+def pull_command(name: str, as_json: bool) -> None:
     """Download the repository NAME from the Hugging Face hub: MusicGen, Whisper or an embedder."""
     with output.bar(name, "B") as update:
         path = _models().pull(name, progress=update)
-    output.result(output.short_path(path))
+    if as_json:
+        output.json_line({"model": name, "path": str(path)})
+    else:
+        output.result(output.short_path(path))
 
 
 def _models() -> "Models":

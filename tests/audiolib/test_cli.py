@@ -63,6 +63,21 @@ def test_every_command_and_option_has_help(name: str, command: click.Command) ->
     assert "..." not in result.stdout.split("Commands:")[-1].replace("[ARGS]...", "")  # no help is cut short
 
 
+@pytest.mark.parametrize(
+    ("name", "command"), [pair for pair in walk(group, "audiolib") if not isinstance(pair[1], click.Group)]
+)
+def test_every_command_can_answer_in_json(name: str, command: click.Command) -> None:
+    assert "--json" in {option for parameter in command.params for option in parameter.opts}, name
+
+
+@pytest.mark.parametrize("arguments", [[], ["models"]])
+def test_without_a_command_there_is_help(cli: Run, arguments: list[str]) -> None:
+    result = cli(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Usage: ")
+    assert "\nCommands:\n" in result.stderr
+
+
 def test_the_version_is_the_packages(cli: Run) -> None:
     from importlib.metadata import version
 

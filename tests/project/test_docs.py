@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -106,6 +107,17 @@ def test_every_command_has_its_section(root: Path) -> None:
     page = (root / "docs" / "cli.md").read_text()
     sections = set(re.findall(r"^## (?:audiolib )(\S+)$", page, re.MULTILINE))
     assert sections == set(audiolib.list_commands(click.Context(audiolib)))
+
+
+def test_the_settings_table_tells_the_defaults(root: Path) -> None:
+    from audiolib.settings import Settings
+
+    page = (root / "docs" / "cli.md").read_text()
+    rows = dict(re.findall(r"^\| `AUDIOLIB_(\w+)` \|.*\| ([^|]*?) *\|$", page, re.MULTILINE))
+    names = {field.name.upper() for field in fields(Settings)}
+    assert names <= rows.keys()
+    numbers = {name: getattr(Settings(), name.lower()) for name in ("MAX_DURATION", "LOCK_TIMEOUT")}
+    assert {name: float(rows[name]) for name in numbers} == numbers
 
 
 def test_the_first_screen_of_the_readme(root: Path) -> None:
