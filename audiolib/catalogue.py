@@ -12,11 +12,14 @@ from audiolib.folder import LibraryFolder
 from audiolib.requests import Progress
 from audiolib.settings import Settings
 from audiolib.sidecars import read_sidecar
+from indexing.transcribe import Segment
 
 if TYPE_CHECKING:
     from indexing.embed import Embedder
     from indexing.schema import IndexRow
     from indexing.store import ClipIndex, IndexHit
+
+Segments = dict[str, tuple[Segment, ...]]
 
 _BATCH: Final = 500
 _log = logging.getLogger(__name__)
@@ -89,17 +92,18 @@ class Catalogue:
             self._embedder = load_embedder(wanted, models_dirs=models_dirs())
         return self._embedder
 
-    def add(self, clips: Sequence[Clip]) -> None:
+    def add(self, clips: Sequence[Clip], *, segments: Segments | None = None) -> None:
         """Index clips whose files are stored. What fails is logged: the files are safe, `index` catches up.
 
         Args:
             clips: The clips.
+            segments: The parts of their transcripts, by the clip's id; none where a clip has none.
         """
         from indexing.errors import IndexingError
 
         try:
             embedder = self._available_embedder()
-            rows = self._rows(clips, embedder)
+            rows = self._rows(clips, segments or {}, embedder)
             with self._folder.lock():
                 self._index().upsert(rows)
         except (IndexingError, LibraryError, OSError) as error:
@@ -224,15 +228,19 @@ class Catalogue:
         broken: list[str] = []
         embedded = 0
         for start in range(0, len(wanted), _BATCH):
-            clips = []
+            clips: list[Clip] = []
+            segments: Segments = {}
             for clip_id in wanted[start : start + _BATCH]:
                 try:
-                    clips.append(read_sidecar(paths[clip_id]).clip)
+                    sidecar = read_sidecar(paths[clip_id])
                 except FileNotFoundError:
                     continue  # removed meanwhile
                 except LibraryError as error:
                     broken.append(str(error))
-            rows = self._rows(clips, embedder)  # outside the lock: embedding takes its time
+                else:
+                    clips.append(sidecar.clip)
+                    segments[clip_id] = sidecar.segments
+            rows = self._rows(clips, segments, embedder)  # outside the lock: embedding takes its time
             with self._folder.lock():
                 self._index().upsert(rows)
             embedded += sum(row.vector is not None for row in rows)
@@ -250,7 +258,9 @@ class Catalogue:
             embedder=embedder.name if embedder else self.embedder_name(),
         )
 
-    def _rows(self, clips: Sequence[Clip], embedder: "Embedder | None") -> list["IndexRow"]:
+    def _rows(
+        self, clips: Sequence[Clip], segments: Segments, embedder: "Embedder | None"
+    ) -> list["IndexRow"]:
         from indexing.document import compose_document
         from indexing.schema import IndexRow
 
@@ -263,9 +273,6 @@ class Catalogue:
         for clip, document, vector in zip(clips, documents, vectors, strict=True):
             fields = clip.to_json()
             fields |= {"path": self._folder.relative(clip.path), "tags": clip.tags}
-            rows.append(
-                IndexRow(
-                    **fields, document=document, vector=vector, embedder=embedder.name if embedder else None
-                )
-            )
+            fields |= {"segments": segments.get(clip.id, ()), "embedder": embedder.name if embedder else None}
+            rows.append(IndexRow(**fields, document=document, vector=vector))
         return rows

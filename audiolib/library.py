@@ -339,7 +339,7 @@ class AudioLibrary:
         return transcribe(
             self._folder,
             whisper=whisper or self.settings.whisper,
-            changed=lambda clip: self._catalogue.add([clip]),
+            changed=lambda heard: self._catalogue.add([heard.clip], segments={heard.clip.id: heard.segments}),
             progress=progress,
         )
 

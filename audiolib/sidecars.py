@@ -14,18 +14,21 @@ from typing import Any, Final
 from audiolib.clip import Clip, Recipe
 from audiolib.errors import LibraryFormatError, SidecarError
 from audiolib.files import write_bytes
+from audiolib.jsonfields import from_document
+from indexing.transcribe import Segment
 
 SIDECAR_FORMAT: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sidecar:
-    """A sidecar as it was read: the clip, its recipe if it was generated, and the whole object."""
+    """A sidecar as it was read: the clip, its recipe if it was generated, its transcript's parts, the whole object."""
 
     path: Path
     clip: Clip
     recipe: Recipe | None
     codes_path: Path | None
+    segments: tuple[Segment, ...]
     document: Mapping[str, Any]
 
 
@@ -83,7 +86,7 @@ def read_sidecar(path: Path) -> Sidecar:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # also broken UTF-8
-        raise SidecarError(f"The sidecar {path} is damaged ({error}). Restore it from a backup.") from error
+        raise _damaged(path, error) from error
     return _parse(path, document)
 
 
@@ -94,7 +97,7 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 
 def _parse(path: Path, document: object) -> Sidecar:
     if not isinstance(document, dict):
-        raise SidecarError(f"The sidecar {path} is damaged (no JSON object). Restore it from a backup.")
+        raise _damaged(path, "no JSON object")
     version = document.get("format")
     if isinstance(version, int) and version > SIDECAR_FORMAT:
         raise LibraryFormatError(
@@ -114,10 +117,26 @@ def _parse(path: Path, document: object) -> Sidecar:
             clip=clip,
             recipe=None if recipe is None else Recipe.from_json(recipe),
             codes_path=None if codes is None else path.parent / _plain_name(codes),
+            segments=_segments(document.get("segments")),
             document=document,
         )
     except ValueError as error:
-        raise SidecarError(f"The sidecar {path} is damaged ({error}). Restore it from a backup.") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, reason: object) -> SidecarError:
+    return SidecarError(
+        f"The sidecar {path} is damaged ({reason}). Restore it from a backup, or remove it and run "
+        "`audiolib index`: a generated clip's is made again from the audio file."
+    )
+
+
+def _segments(value: object) -> tuple[Segment, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ValueError("'segments' has a value of the wrong kind")
+    return tuple(from_document(Segment, item) for item in value)
 
 
 def _plain_name(value: object) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from audiolib.clip import Clip
 from audiolib.errors import LibraryError
 from audiolib.folder import LibraryFolder
 from audiolib.requests import Progress
@@ -34,7 +33,7 @@ def transcribe(
     folder: LibraryFolder,
     *,
     whisper: str | None,
-    changed: Callable[[Clip], None],
+    changed: Callable[[Sidecar], None],
     progress: Progress | None = None,
 ) -> TranscribeReport:
     """Transcribe every clip that has no transcript; without a model they are marked with the reason.
@@ -42,7 +41,7 @@ def transcribe(
     Args:
         folder: The library.
         whisper: The model's name or folder; the best one on this machine when `None`.
-        changed: Called with each clip after its sidecar got a transcript.
+        changed: Called with each sidecar that got a transcript.
         progress: Called with the clips done and the clips in all.
 
     Raises:
@@ -73,7 +72,7 @@ def transcribe(
             broken.append(str(error))
         else:
             with folder.lock():
-                changed(edit_sidecar(sidecar.path, {**found, PENDING_KEY: None}).clip)
+                changed(edit_sidecar(sidecar.path, {**found, PENDING_KEY: None}))
             done += 1
         if progress is not None:
             progress(number, len(waiting))

@@ -1,10 +1,11 @@
 """The columns of the one table, and rows in and out of Arrow."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from indexing.errors import IndexDamagedError, IndexingError
+from indexing.transcribe import Segment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,7 @@ class IndexRow:
         created_at: ISO 8601, UTC.
         kind: `generated` or `imported`.
         parent_id: The clip this one is a variation of.
+        segments: The transcript's parts with their times.
         sha256: Digest of the file; `audio_sha256` that of its decoded samples.
         license: Licence of the model that made the clip.
     """
@@ -56,6 +58,7 @@ class IndexRow:
     parent_id: str | None = None
     transcript: str | None = None
     language: str | None = None
+    segments: tuple[Segment, ...] = ()
     tempo_bpm: float | None = None
     key: str | None = None
     loudness_lufs: float | None = None
@@ -71,6 +74,7 @@ def arrow_schema(dimension: int = DEFAULT_DIMENSION) -> "pa.Schema":
     def text(name: str) -> "pa.Field":
         return pa.field(name, pa.string())
 
+    segment = pa.struct([("start", pa.float64()), ("end", pa.float64()), ("text", pa.string())])
     columns = [
         pa.field("id", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
         text("document"),
@@ -85,6 +89,7 @@ def arrow_schema(dimension: int = DEFAULT_DIMENSION) -> "pa.Schema":
         pa.field("tags", pa.list_(pa.string())),
         pa.field("rating", pa.int32()),
         *map(text, ("created_at", "kind", "parent_id", "transcript", "language")),
+        pa.field("segments", pa.list_(segment)),
         pa.field("tempo_bpm", pa.float64()),
         text("key"),
         pa.field("loudness_lufs", pa.float64()),
@@ -132,7 +137,7 @@ def _to_record(row: IndexRow, dimension: int) -> dict[str, Any]:
     import numpy as np
 
     record: dict[str, Any] = {item.name: getattr(row, item.name) for item in fields(row)}
-    record |= {"tags": list(row.tags), "dimension": None}
+    record |= {"tags": list(row.tags), "segments": [asdict(s) for s in row.segments], "dimension": None}
     if (row.vector is None) != (row.embedder is None):
         raise IndexingError(f"Clip {row.id} has a vector without its embedder's name, or the name alone.")
     if row.vector is not None:
@@ -151,4 +156,5 @@ def from_record(record: Mapping[str, Any]) -> IndexRow:
     vector = known.get("vector")
     known["vector"] = None if vector is None else np.asarray(vector, dtype=np.float32)
     known["tags"] = tuple(known.get("tags") or ())
+    known["segments"] = tuple(Segment(**segment) for segment in known.get("segments") or ())
     return IndexRow(**known)

@@ -75,6 +75,8 @@ def test_an_edit_that_could_not_be_read_again_is_not_written(path: Path) -> None
         {"codes": "..\\secret"},
         {"recipe": {"prompt": "calm"}},
         {"recipe": []},
+        {"segments": "hello"},
+        {"segments": [{"start": 0, "end": "1", "text": "hello"}]},
     ],
 )
 def test_a_damaged_sidecar_is_refused_by_name(path: Path, change: dict[str, Any]) -> None:

@@ -93,7 +93,10 @@ def test_words_reach_sidecar_row_and_search(library: AudioLibrary, clip: Clip, w
     row = ClipIndex(library.path / "index").get(clip.id)
     assert row is not None
     assert (row["transcript"], row["language"]) == (found.transcript, found.language)
+    assert list(row["segments"]) == document["segments"]
     assert library.search("hello")[0].score > before
+    library.index(rebuild=True)
+    assert ClipIndex(library.path / "index").get(clip.id) == row | {"vector": pytest.approx(row["vector"])}
     # Nothing is heard twice, and the sound itself is untouched.
     assert library.transcribe(whisper=str(whisper)).transcribed == 0
     assert library.reproduce(clip.id).codes_compared

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexing import ClipIndex, EmbedderMismatchError, IndexHit, IndexingError, IndexRow
+from indexing import ClipIndex, EmbedderMismatchError, IndexHit, IndexingError, IndexRow, Segment
 
 Unit = Callable[..., np.ndarray]
 MakeRow = Callable[..., IndexRow]
@@ -68,6 +68,7 @@ ROWS = st.builds(
     parent_id=MAYBE_TEXT,
     transcript=MAYBE_TEXT,
     language=MAYBE_TEXT,
+    segments=st.lists(st.builds(Segment, start=NUMBER, end=NUMBER, text=TEXT), max_size=3).map(tuple),
     tempo_bpm=st.none() | NUMBER,
     key=MAYBE_TEXT,
     loudness_lufs=st.none() | NUMBER,
