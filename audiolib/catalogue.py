@@ -1,7 +1,7 @@
 """The library's use of the search index: rows from clips, vectors from words, catching up, searching."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -133,7 +133,8 @@ class Catalogue:
             self._adopt(embedder.name)
         known, pending = index.ids(), set(index.pending_ids())
         missing = [i for i in paths if i not in known or (embedder is not None and i in pending)]
-        return self._write(paths, missing, embedder, removed=len(gone), progress=progress)
+        broken = _damaged(paths[clip_id] for clip_id in sorted(paths.keys() - set(missing)))
+        return self._write(paths, missing, embedder, removed=len(gone), broken=broken, progress=progress)
 
     def rebuild(self, *, embedder: str | None = None, progress: Progress | None = None) -> IndexReport:
         """Drop the index and make it again from the sidecars.
@@ -223,9 +224,10 @@ class Catalogue:
         embedder: "Embedder | None",
         *,
         removed: int,
+        broken: Sequence[str] = (),
         progress: Progress | None,
     ) -> IndexReport:
-        broken: list[str] = []
+        broken = list(broken)
         embedded = 0
         for start in range(0, len(wanted), _BATCH):
             clips: list[Clip] = []
@@ -276,3 +278,16 @@ class Catalogue:
             fields |= {"segments": segments.get(clip.id, ()), "embedder": embedder.name if embedder else None}
             rows.append(IndexRow(**fields, document=document, vector=vector))
         return rows
+
+
+def _damaged(paths: Iterable[Path]) -> list[str]:
+    """What is wrong with sidecars whose rows need nothing; `index` is where people look for damage."""
+    broken = []
+    for path in paths:
+        try:
+            read_sidecar(path)
+        except FileNotFoundError:
+            continue  # removed meanwhile
+        except LibraryError as error:
+            broken.append(str(error))
+    return broken

@@ -128,6 +128,7 @@ def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest
         parent_id=sidecar.clip.id,
         tags=sidecar.clip.tags,
         audio_format=sidecar.clip.path.suffix.removeprefix("."),
+        sample_rate=sidecar.clip.sample_rate,
         dtype=None,
         batch_size=1,
     )

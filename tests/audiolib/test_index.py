@@ -123,6 +123,8 @@ def test_damaged_sidecars_are_named_and_the_rest_is_indexed(
     broken, whole = make("calm piano"), make("happy rock")
     sidecar = broken.path.parent / f"{broken.id}.json"
     sidecar.write_text("{")
+    report = library.index()
+    assert (report.clips, report.embedded, len(report.broken)) == (1, 0, 1)
     report = library.index(rebuild=True)
     assert (report.clips, report.embedded) == (1, 1)
     assert str(sidecar) in report.broken[0]

@@ -338,6 +338,11 @@ class TestMakeAgain:
         assert recipe.parent_id == clip.id
         assert library.reproduce(made.id).clip == made
 
+    def test_a_variation_is_stored_as_its_parent(self, library: AudioLibrary) -> None:
+        parent = library.generate("calm piano", duration=SHORT, audio_format="flac", sample_rate=16_000)
+        made = library.regenerate(parent.id, seed=8)
+        assert (made.path.suffix, made.sample_rate, made.duration) == (".flac", 16_000, SHORT)
+
     def test_what_is_not_there_cannot_be_made_again(self, library: AudioLibrary, clip: Clip) -> None:
         with pytest.raises(ClipNotFoundError):
             library.regenerate("01ARYZ6S41TSV4RRFFQ69G5FAV")
