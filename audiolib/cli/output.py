@@ -183,7 +183,7 @@ def bar(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         if not bars:
             # Bytes are counted in thousands and millions, steps and clips one by one.
             options = {"unit": unit, "unit_scale": unit == "B", "dynamic_ncols": True, "file": line}
-            bars.append(tqdm(desc=_fit(plain(label), _MAX_LABEL), **options))
+            bars.append(tqdm(desc=_fit(plain(label), _MAX_LABEL), total=total, **options))
         bars[0].total = total  # downloads learn of files on the way
         bars[0].update(done - bars[0].n)
 
