@@ -42,5 +42,5 @@ best=$(audiolib search "quiet keyboard melody" -k 1 --json |
 show regenerate "$best"
 
 say "demo: done. The WAV files:"
-ls -1 "$AUDIOLIB_LIBRARY"/audio/*.wav 2>/dev/null || find "$AUDIOLIB_LIBRARY" -name '*.wav' | sort
+find "$AUDIOLIB_LIBRARY" -name '*.wav' | sort
 printf '\nNext: .venv/bin/audiolib generate "calm piano"\n'

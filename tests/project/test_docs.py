@@ -109,6 +109,26 @@ def test_every_command_has_its_section(root: Path) -> None:
     assert sections == set(audiolib.list_commands(click.Context(audiolib)))
 
 
+def test_every_option_is_on_the_page(root: Path) -> None:
+    from audiolib.cli import cli as audiolib
+    from audiolib.cli.musicgen import command as musicgen
+
+    def options(command: click.Command) -> Iterator[str]:
+        context = click.Context(command)
+        for parameter in command.get_params(context):
+            if isinstance(parameter, click.Option):
+                yield max(parameter.opts, key=len)
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                if found := command.get_command(context, name):
+                    yield from options(found)
+
+    named = set(re.findall(r"--[a-z][a-z-]+", (root / "docs" / "cli.md").read_text()))
+    assert {*options(audiolib), *options(musicgen)} - named == set()
+    # Nor one that is gone.
+    assert named - {*options(audiolib), *options(musicgen)} == set()
+
+
 def test_the_settings_table_tells_the_defaults(root: Path) -> None:
     from audiolib.settings import Settings
 
