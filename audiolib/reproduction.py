@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from audiolib.clip import Clip, Recipe
 from audiolib.composer import Composer, MadeAudio
@@ -34,6 +35,10 @@ class Reproduction:
     clip: Clip
     codes_compared: bool
     restored: tuple[Path, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was compared and restored as a JSON object; the clip has one of its own."""
+        return {"codes_compared": self.codes_compared, "restored": [str(path) for path in self.restored]}
 
 
 def recipe_of(sidecar: Sidecar) -> Recipe:

@@ -1,5 +1,6 @@
 """`audiolib generate`: words in, clips out."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -83,7 +84,9 @@ def generate_command(
     made = _make(library, requests, destination, no_index=no_index)
     for clip, written, took in made:
         if as_json:
-            output.json_line(clip.to_json())
+            # A numbered copy's name is known nowhere else.
+            copied = {} if written is None else {"output": os.path.abspath(written)}
+            output.json_line({**clip.to_json(), **copied})
         else:
             _print(clip, written, took)
         if play:

@@ -42,8 +42,7 @@ def regenerate_command(
     start = time.perf_counter()
     words = None if prompt is None else read_prompt(prompt)
     varied = any(change is not None for change in (seed, words, duration, model))
-    restored: tuple[Path, ...] = ()
-    compared = "samples"
+    again = None
     with output.bar(library.get(clip).title, "step") as update:
         if varied:
             made = library.regenerate(
@@ -56,16 +55,16 @@ def regenerate_command(
             )
         else:
             again = library.reproduce(clip, progress=lambda at: update(at.done, at.total))
-            made, restored = again.clip, again.restored
-            compared = "tokens and samples" if again.codes_compared else "samples"
+            made = again.clip
     if as_json:
-        output.json_line(made.to_json())
+        output.json_line({**made.to_json(), **({} if again is None else {"reproduction": again.to_json()})})
         return
     took = f"{time.perf_counter() - start:.1f} s"
-    if varied:
+    if again is None:
         details = f"{output.seconds(made.duration)} of music in {took} · seed {made.seed} · {made.model}"
         print_clip(made, details=f"{details} · a variation of {(made.parent_id or '')[-6:]}")
         return
+    compared = "tokens and samples" if again.codes_compared else "samples"
     print_clip(made, details=f"made again in {took}: the same {compared}, bit for bit")
-    for path in restored:
+    for path in again.restored:
         output.result(f"  restored {output.short_path(path)}")

@@ -124,7 +124,8 @@ class TestGenerate:
         (clip,) = lines(cli("generate", "calm", *SHORT, "--output", "out/song.flac", "--json"))
         stored = Path(str(clip["path"]))
         assert stored.suffix == ".flac"
-        assert (tmp_path / "out" / "song.flac").read_bytes() == stored.read_bytes()
+        assert clip["output"] == str(tmp_path / "out" / "song.flac")
+        assert Path(str(clip["output"])).read_bytes() == stored.read_bytes()
         assert lines(cli("show", "last", "--json"))[0]["id"] == clip["id"]
 
     def test_output_without_index_knows_no_library(self, cli: Run, tmp_path: Path) -> None:
@@ -229,7 +230,11 @@ class TestFind:
         del clip["recipe"]
         result = cli("regenerate", "last")
         assert "the same tokens and samples, bit for bit" in result.stdout
-        assert lines(cli("regenerate", "last", "--json")) == [clip]
+        same = {"reproduction": {"codes_compared": True, "restored": []}}
+        assert lines(cli("regenerate", "last", "--json")) == [clip | same]
+        Path(str(clip["path"])).unlink()
+        same = {"reproduction": {"codes_compared": True, "restored": [clip["path"]]}}
+        assert lines(cli("regenerate", "last", "--json")) == [clip | same]
         (other,) = lines(cli("regenerate", "last", "--seed", "99", "--json"))
         assert (other["parent_id"], other["seed"]) == (clip["id"], 99)
         assert "a variation of" in cli("regenerate", str(clip["id"]), "--prompt", "-", input="techno").stdout
