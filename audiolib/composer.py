@@ -160,8 +160,12 @@ class Composer:
             digests.append(weight_digest(found.path))
             if digests[-1] == recipe.weights_digest:
                 return name
-        if missing is not None:
+        if missing is not None and "/" in recipe.model:
             raise missing
+        if missing is not None:
+            raise ModelNotFoundError(
+                f"{missing} If it is in a folder of yours, set AUDIOLIB_MODEL to that folder."
+            ) from missing
         raise ModelChangedError(
             f"The weights of {recipe.model} here are not those that made this clip ({_short(digests[0])}, not "
             f"{_short(recipe.weights_digest)}). Get the same weights, or make a variation with --model."

@@ -115,9 +115,10 @@ def find_model(name: str | Path | None = None) -> FoundModel:
             raise ModelNotFoundError(
                 "The starter is missing from this installation; install audiolib-mlx again."
             )
+        repository = repository_name(text)
+        pull = f"get it with `audiolib models pull {repository}`, or " if repository.count("/") == 1 else ""
         raise ModelNotFoundError(
-            f"The model {text!r} is not on this machine; get it with `audiolib models pull {repository_name(text)}`, "
-            "or see `audiolib models list`."
+            f"The model {text!r} is not on this machine; {pull}see `audiolib models list`."
         )
     text = str(name)
     return FoundModel(model_id=text if text == STARTER else repository_name(text), path=path)

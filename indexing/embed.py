@@ -97,7 +97,8 @@ class _SentenceTransformerEmbedder:
         except Exception as error:  # the library raises many kinds, its dependencies' among them
             raise EmbedderUnavailableError(
                 f"The embedder {name} is not on this machine or cannot be loaded ({_first_line(error)}). "
-                f"Get it with `audiolib models pull {name}`."
+                # Where sentence-transformers looks for a name without an owner.
+                f"Get it with `audiolib models pull {name if '/' in name else f'sentence-transformers/{name}'}`."
             ) from error
         self._model = model
         self.dimension: int = model.get_embedding_dimension()

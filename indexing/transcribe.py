@@ -77,7 +77,7 @@ def find_whisper(name: str | None, *, models_dirs: Sequence[Path]) -> Path:
         wanted, pulled = "No Whisper model is", CANDIDATES[0]
     else:
         found = Path(name) if _is_whisper(Path(name)) else _find(name, models_dirs)
-        wanted, pulled = f"The Whisper model {name} is not", name
+        wanted, pulled = f"The Whisper model {name} is not", _repository(name)
     if found is None:
         raise TranscriberUnavailableError(
             f"{wanted} on this machine in mlx-whisper's format (config.json and weights.safetensors or "
@@ -164,8 +164,12 @@ class Transcriber:
         return half
 
 
+def _repository(name: str) -> str:
+    return name if "/" in name else f"mlx-community/{name}"
+
+
 def _find(name: str, models_dirs: Sequence[Path]) -> Path | None:
-    repo = name if "/" in name else f"mlx-community/{name}"
+    repo = _repository(name)
     for weights in _WEIGHTS:
         files = (weights, "config.json")
         folder = locate.in_models_dirs(name, models_dirs, files) or locate.in_hub_cache(repo, files)

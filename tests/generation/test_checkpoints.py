@@ -324,6 +324,9 @@ class TestFinding:
             find_model("musicgen-large")
         with pytest.raises(ModelNotFoundError, match=r"someone/model"):
             MusicGen.from_pretrained("someone/model")
+        with pytest.raises(ModelNotFoundError, match="'mine' is not on this machine; see") as caught:
+            find_model("mine")
+        assert "pull" not in str(caught.value)  # the hub wants an owner
         with pytest.raises(ModelNotFoundError, match="install audiolib-mlx again"):
             find_model(STARTER)  # it is on no hub
         assert list_models() == []

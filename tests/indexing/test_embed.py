@@ -249,3 +249,5 @@ def test_other_names_go_through_sentence_transformers(minilm: Embedder, tmp_path
 def test_an_unknown_name_says_how_to_get_it(no_hub_cache: Path) -> None:
     with pytest.raises(EmbedderUnavailableError, match="audiolib models pull no-one/no-such-model"):
         load_embedder("no-one/no-such-model")
+    with pytest.raises(EmbedderUnavailableError, match="models pull sentence-transformers/no-such-model`"):
+        load_embedder("no-such-model")

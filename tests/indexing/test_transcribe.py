@@ -192,6 +192,8 @@ def test_the_best_model_here_is_taken(write: Write, tmp_path: Path, no_network: 
         TranscriberUnavailableError, match="audiolib models pull mlx-community/whisper-large-v3-turbo"
     ):
         find_whisper(None, models_dirs=[tmp_path])
+    with pytest.raises(TranscriberUnavailableError, match="models pull mlx-community/whisper-tiny`"):
+        find_whisper("whisper-tiny", models_dirs=[tmp_path])
     tiny = write(tmp_path / "whisper-tiny")
     assert find_whisper(None, models_dirs=[tmp_path]) == tiny
     snapshot = no_network / "models--mlx-community--whisper-small-mlx" / "snapshots" / "abc"
