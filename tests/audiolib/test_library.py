@@ -317,7 +317,7 @@ class TestMakeAgain:
         assert library.reproduce(clip.id).clip == clip
         without = AudioLibrary(tmp_path / "library", settings=Settings())
         monkeypatch.delenv("AUDIOLIB_MODEL")
-        with pytest.raises(ModelNotFoundError, match="'other'.* set AUDIOLIB_MODEL to that folder"):
+        with pytest.raises(ModelNotFoundError, match=r"'other'.* set AUDIOLIB_MODEL to that folder"):
             without.reproduce(clip.id)
 
     @pytest.mark.parametrize(
