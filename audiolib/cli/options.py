@@ -1,6 +1,5 @@
 """Options and arguments that several commands share."""
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -45,12 +44,8 @@ def sampling_options(command: Command) -> Command:
 def open_library(path: Path | None) -> "AudioLibrary":
     """Return the library that the options and the settings name; nothing is made yet."""
     from audiolib import AudioLibrary
-    from audiolib.settings import load_settings
 
-    settings = load_settings()
-    if settings.models is not None:
-        os.environ.setdefault("AUDIOLIB_MODELS", str(settings.models))
-    return AudioLibrary(path, settings=settings)
+    return AudioLibrary(path)
 
 
 def read_prompt(text: str) -> str:

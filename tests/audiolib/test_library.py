@@ -307,6 +307,13 @@ class TestMakeAgain:
             library.reproduce(clip.id)
         assert files_of(library.path) == files
 
+    def test_the_models_folder_of_the_settings(
+        self, tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("AUDIOLIB_MODELS")
+        library = AudioLibrary(tmp_path / "library", settings=Settings(models=models))
+        assert library.models.info("other").model_path == models / "other"
+
     def test_a_model_named_by_its_folder(
         self, tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
