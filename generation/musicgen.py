@@ -20,18 +20,15 @@ backend.prepare()  # MLX binds its matrix library when it is imported, so the fa
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
-from mlx import nn
 
-from generation import checkpoints, weights
+from generation import checkpoints
 from generation.compose import Progress, compose_codes, memories_for
 from generation.config import MusicGenConfig
-from generation.decoder import MusicGenDecoder
 from generation.delay import DelayPattern
-from generation.encodec import Encodec
 from generation.errors import GenerationError, InvalidRequestError
 from generation.layers import Linear
+from generation.parts import Parts, load_parts
 from generation.sampling import SamplingSettings
-from generation.t5 import T5Encoder
 from generation.text import Tokenizer, load_tokenizer
 
 _log = logging.getLogger(__name__)
@@ -67,29 +64,6 @@ class Composition:
     batch_size: int
     codes: npt.NDArray[np.int16]
     audio: Waveform
-
-
-class Parts(nn.Module):
-    """The three networks of a checkpoint under the names that `weights.plan` knows."""
-
-    def __init__(self, config: MusicGenConfig) -> None:
-        super().__init__()
-        self.text_encoder = T5Encoder(config.text_encoder)
-        self.codec = Encodec(config.audio_encoder)
-        self.decoder = MusicGenDecoder(config.decoder, config.text_encoder.d_model)
-
-
-def load_parts(folder: Path, config: MusicGenConfig) -> Parts:
-    """Build the networks and load their weights in float32.
-
-    Raises:
-        CheckpointError: a tensor is missing, unexpected or misshapen, or a file cannot be read.
-    """
-    parts = Parts(config)
-    tensors = weights.from_hugging_face(checkpoints.load_tensors(folder), weights.plan(config, parts))
-    parts.load_weights([(name, value.astype(mx.float32)) for name, value in tensors.items()])
-    parts.eval()
-    return parts
 
 
 def sampling_defaults(values: Any) -> SamplingSettings:

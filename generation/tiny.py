@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from generation import weights
 from generation.config import MusicGenConfig
-from generation.musicgen import Parts
+from generation.parts import Parts, save_checkpoint
 
 
 def make_tiny_checkpoint(folder: Path, seed: int = 0, config: MusicGenConfig | None = None) -> Path:
@@ -35,27 +33,6 @@ def make_tiny_checkpoint(folder: Path, seed: int = 0, config: MusicGenConfig | N
     save_checkpoint(folder, config, parts)
     write_word_tokenizer(folder / "spiece.model", config.text_encoder.vocab_size)
     return folder
-
-
-def save_checkpoint(
-    folder: Path, config: MusicGenConfig, parts: Parts, *, dtype: mx.Dtype = mx.float32
-) -> None:
-    """Write `config.json`, `generation_config.json` and `model.safetensors` in the Hugging Face layout."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = weights.to_hugging_face(dict(tree_flatten(parts.parameters())), weights.plan(config, parts))
-    stored = {name: value.astype(dtype) for name, value in tensors.items()}
-    mx.save_safetensors(str(folder / "model.safetensors"), stored, {"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
-    decoder = config.decoder
-    generation = {
-        "do_sample": True,
-        "guidance_scale": 3.0,
-        "max_length": 1500,
-        "bos_token_id": decoder.bos_token_id,
-        "decoder_start_token_id": decoder.bos_token_id,
-        "pad_token_id": decoder.pad_token_id,
-    }
-    (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n", encoding="utf-8")
 
 
 def write_word_tokenizer(path: Path, vocab_size: int) -> None:

@@ -32,9 +32,10 @@ from generation.checkpoints import (
 )
 from generation.config import DecoderConfig, EncodecConfig, MusicGenConfig, T5Config
 from generation.errors import CheckpointError, GenerationError, ModelNotFoundError
-from generation.musicgen import MusicGen, Parts, load_parts, sampling_defaults
+from generation.musicgen import MusicGen, sampling_defaults
+from generation.parts import Parts, load_parts, save_checkpoint
 from generation.text import load_tokenizer
-from generation.tiny import make_tiny_checkpoint, save_checkpoint
+from generation.tiny import make_tiny_checkpoint
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], object]], None]
 

@@ -18,7 +18,8 @@ from generation.compose import compose_codes, memories_for
 from generation.config import DecoderConfig, MusicGenConfig
 from generation.decoder import CACHE_BLOCK, CrossAttention, KVCache, MusicGenDecoder
 from generation.delay import DelayPattern
-from generation.musicgen import MusicGen, Parts
+from generation.musicgen import MusicGen
+from generation.parts import Parts
 from generation.sampling import SamplingSettings
 
 STEREO = DecoderConfig(

@@ -13,7 +13,7 @@ import pytest
 from generation.checkpoints import load_config
 from generation.config import EncodecConfig
 from generation.encodec import Conv1d, _pad
-from generation.musicgen import load_parts
+from generation.parts import load_parts
 
 TOLERANCE = 1e-4
 

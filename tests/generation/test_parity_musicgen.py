@@ -13,7 +13,8 @@ import pytest
 
 from generation.checkpoints import load_config
 from generation.compose import memories_for
-from generation.musicgen import MusicGen, Parts, load_parts
+from generation.musicgen import MusicGen
+from generation.parts import Parts, load_parts
 
 TOLERANCE = 1e-4
 PROMPTS = ("calm piano", "happy rock guitar drums loop", "dark")

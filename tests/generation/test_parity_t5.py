@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from generation.checkpoints import load_config
-from generation.musicgen import load_parts
+from generation.parts import load_parts
 from generation.t5 import relative_position_buckets
 
 TOLERANCE = 1e-4

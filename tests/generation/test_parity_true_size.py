@@ -14,7 +14,7 @@ import pytest
 
 from generation.checkpoints import load_config
 from generation.compose import compose_codes, memories_for
-from generation.musicgen import load_parts
+from generation.parts import load_parts
 from generation.sampling import SamplingSettings
 
 TEXT = {"vocab_size": 32128, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}

@@ -15,8 +15,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from generation.config import DecoderConfig, MusicGenConfig, T5Config
-from generation.musicgen import Parts
-from generation.tiny import save_checkpoint
+from generation.parts import Parts, save_checkpoint
 from generation.training.codec_files import load_codec, read_tensors
 
 GUIDANCE = 3.0
