@@ -8,6 +8,7 @@ from typing import Final
 from audiolib.errors import InvalidInputError
 
 MAX_PROMPT_CHARACTERS: Final = 2_000
+_MAX_TAG_CHARACTERS: Final = 4_000
 _MAX_TITLE_CHARACTERS: Final = 80
 _MAX_SLUG_CHARACTERS: Final = 40
 
@@ -44,10 +45,16 @@ def clean_tags(tags: Sequence[str]) -> tuple[str, ...]:
         tags: What the user typed.
 
     Raises:
-        InvalidInputError: A tag is empty, too long or not text.
+        InvalidInputError: A tag is empty, too long or not text, or all of them are too long together.
     """
     labels = (tags,) if isinstance(tags, str) else tags  # one tag is no sequence of letters
-    return tuple(dict.fromkeys(clean_prompt(tag, what="tag") for tag in labels))
+    cleaned = tuple(dict.fromkeys(clean_prompt(tag, what="tag") for tag in labels))
+    length = sum(len(tag) for tag in cleaned)
+    if length > _MAX_TAG_CHARACTERS:  # they travel in the audio file's comment, whose room is limited
+        raise InvalidInputError(
+            f"The tags have {length:,} characters together. Use at most {_MAX_TAG_CHARACTERS:,}."
+        )
+    return cleaned
 
 
 def title_of(prompt: str) -> str:

@@ -38,6 +38,8 @@ def test_tags_are_kept_once_in_order() -> None:
     assert clean_tags("lofi") == ("lofi",)
     with pytest.raises(InvalidInputError, match="tag is empty"):
         clean_tags(("lofi", " "))
+    with pytest.raises(InvalidInputError, match="4,000"):
+        clean_tags([f"{i} {'long ' * 300}" for i in range(4)])
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300))
