@@ -18,7 +18,7 @@ from generation.config import DecoderConfig, MusicGenConfig, T5Config
 from generation.parts import Parts, save_checkpoint
 from generation.training.codec_files import load_codec, read_tensors
 
-GUIDANCE = 3.0
+GUIDANCE = 4.0
 TOP_K = 250
 
 
