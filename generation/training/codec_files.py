@@ -11,9 +11,11 @@ from typing import Any, cast
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
+from generation.checkpoints import load_config
 from generation.config import EncodecConfig
 from generation.encodec import Encodec
 from generation.errors import CheckpointError
+from generation.parts import load_parts
 
 
 def write_tensors(path: Path, arrays: dict[str, mx.array], metadata: dict[str, str]) -> None:
@@ -36,21 +38,24 @@ def save_codec(path: Path, codec: Encodec, config: EncodecConfig) -> None:
 
 
 def load_codec(path: Path) -> tuple[Encodec, EncodecConfig]:
-    """Read what `save_codec` wrote.
+    """Read what `save_codec` wrote, or take the codec out of a whole checkpoint where `path` is a folder.
 
     Raises:
         CheckpointError: the file is missing, unreadable or does not fit its config.
     """
+    if path.is_dir():
+        config = load_config(path)
+        return load_parts(path, config).codec, config.audio_encoder
     try:
         arrays, metadata = read_tensors(path)
         stored: dict[str, Any] = json.loads(metadata["config"])
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-        config = EncodecConfig(**values)
-        codec = Encodec(config)
+        codec_config = EncodecConfig(**values)
+        codec = Encodec(codec_config)
         codec.load_weights(list(arrays.items()), strict=True)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not a trained codec: {error}") from error
-    return codec, config
+    return codec, codec_config
 
 
 def save_state(path: Path, state: dict[str, mx.array], progress: dict[str, Any]) -> None:

@@ -83,7 +83,7 @@ def write_encoded(folder: Path, codes: NDArray[np.int16], captions: list[list[st
 def main(arguments: Sequence[str] | None = None) -> int:
     """Encode a folder of shards from the command line."""
     parser = argparse.ArgumentParser(prog="python -m generation.training.encode", description=main.__doc__)
-    parser.add_argument("--codec", type=Path, required=True, help="codec.safetensors")
+    parser.add_argument("--codec", type=Path, required=True, help="codec.safetensors, or a whole checkpoint")
     parser.add_argument("--data", type=Path, required=True, help="folder of shards pcm-*.npy")
     parser.add_argument("--out", type=Path, required=True, help="folder for codes.npy and captions.json")
     parser.add_argument("--batch", type=int, default=BATCH, help="clips at a time")

@@ -26,7 +26,7 @@ def assemble(codec: Path, language_model: Path, vocabulary: Path, out: Path) -> 
     """Write config, weights, sampling defaults and tokenizer to `out`.
 
     Args:
-        codec: What `generation.training.codec` wrote; it carries its own geometry.
+        codec: What `generation.training.codec` wrote, or a checkpoint's folder; it carries its own geometry.
         language_model: What `generation.training.language_model` wrote; so does it.
         vocabulary: The SentencePiece model that its captions were read with.
         out: Folder of the checkpoint; is made where it does not exist.
