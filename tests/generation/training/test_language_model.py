@@ -68,9 +68,7 @@ def test_a_long_caption_keeps_its_end_token() -> None:
 
 
 def test_it_learns_what_a_caption_means(tmp_path: Path) -> None:
-    plan = Plan(
-        steps=120, batch=8, peak=5e-3, warm_up=10, compiled=False, held_out=8, check_every=40, decay=0.9
-    )
+    plan = Plan(steps=120, batch=8, peak=5e-3, warm_up=10, held_out=8, check_every=40, decay=0.9)
     trainer = Trainer(TEXT, DECODER, plan)
     lines: list[dict[str, float]] = []
     best = train(trainer, two_kinds(), tmp_path, report=lines.append)
@@ -83,7 +81,7 @@ def test_it_learns_what_a_caption_means(tmp_path: Path) -> None:
 
 
 def test_the_best_weights_are_kept_with_their_geometry(tmp_path: Path) -> None:
-    plan = Plan(steps=4, batch=4, compiled=False, held_out=4, check_every=2)
+    plan = Plan(steps=4, batch=4, held_out=4, check_every=2)
     trainer = Trainer(TEXT, DECODER, plan)
     train(trainer, two_kinds(), tmp_path)
     tensors, geometry = read_tensors(tmp_path / "language_model.safetensors")
@@ -96,7 +94,7 @@ def test_the_best_weights_are_kept_with_their_geometry(tmp_path: Path) -> None:
 def test_a_dropped_caption_says_nothing() -> None:
     import mlx.core as mx
 
-    trainer = Trainer(TEXT, DECODER, Plan(compiled=False))
+    trainer = Trainer(TEXT, DECODER, Plan())
     trainer.model.eval()
     tokens = mx.array(np.full((2, 4, 5), 3, np.int32))
     text = mx.array([[5, 1, 0], [9, 7, 1]])

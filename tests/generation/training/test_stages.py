@@ -29,7 +29,7 @@ def test_all_stages_in_a_row(tmp_path: Path) -> None:
     assert np.load(codes / "codes.npy").shape == (8, 4, 100)
     printed = stage(
         *("language_model", "--data", codes, "--vocabulary", vocabulary, "--out", lm),
-        *("--steps", 6, "--batch", 2, "--no-compile", "--toy"),
+        *("--steps", 6, "--batch", 2, "--toy"),
     )
     assert "best held-out loss" in printed
     stage(
