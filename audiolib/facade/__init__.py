@@ -1,0 +1,1 @@
+"""The parts of `AudioLibrary`, one a concern; `audiolib.library` puts them together."""

@@ -1,0 +1,63 @@
+"""Keeping the library in order: the index in step with the files, transcripts, repairs."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from audiolib.catalogue import IndexReport
+from audiolib.facade.base import LibraryBase
+from audiolib.requests import Progress
+
+if TYPE_CHECKING:
+    from audiolib.transcripts import TranscribeReport
+
+
+class Keeping(LibraryBase):
+    """What is derived from the files, made and mended."""
+
+    def index(
+        self, *, rebuild: bool = False, embedder: str | None = None, progress: Progress | None = None
+    ) -> IndexReport:
+        """Bring the search index up to date with the files, and finish what a crash cut off.
+
+        Args:
+            rebuild: Drop it and make it again.
+            embedder: The embedder to use from now on; for a change of embedder `rebuild` is needed.
+            progress: Called with the clips done and the clips in all.
+
+        Raises:
+            LibraryError: There is no library, it is of a newer format, or in use.
+            IndexingError: The index cannot be read or written, or was made with another embedder.
+        """
+        from audiolib.recovery import complete_clips, sweep_temporaries
+
+        self._require()
+        self._folder.create(embedder=self._catalogue.embedder_name())
+        completed = complete_clips(self._folder)
+        sweep_temporaries(self._folder)
+        if rebuild:
+            report = self._catalogue.rebuild(embedder=embedder, progress=progress)
+        else:
+            report = self._catalogue.catch_up(name=embedder, progress=progress)
+        return replace(report, completed=completed)
+
+    def transcribe(
+        self, *, whisper: str | None = None, progress: Progress | None = None
+    ) -> "TranscribeReport":
+        """Run Whisper over the clips that have no transcript; without a model they are marked as pending.
+
+        Args:
+            whisper: The model's name or folder.
+            progress: Called with the clips done and the clips in all.
+
+        Raises:
+            LibraryError: There is no library, it is of a newer format, or in use.
+        """
+        from audiolib.transcripts import transcribe
+
+        self._require()
+        return transcribe(
+            self._folder,
+            whisper=whisper or self.settings.whisper,
+            changed=lambda heard: self._catalogue.add([heard.clip], segments={heard.clip.id: heard.segments}),
+            progress=progress,
+        )
