@@ -9,9 +9,9 @@ from audiolib.cli.app import LazyGroup, version_option
 _MODULES = {
     "generate": "audiolib.cli.generate",
     "search": "audiolib.cli.search",
-    "list": "audiolib.cli.clips",
+    "list": "audiolib.cli.list",
     "show": "audiolib.cli.clips",
-    "play": "audiolib.cli.clips",
+    "play": "audiolib.cli.play",
     "regenerate": "audiolib.cli.regenerate",
     "index": "audiolib.cli.index",
     "models": "audiolib.cli.models",

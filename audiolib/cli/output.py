@@ -106,6 +106,16 @@ def seconds(value: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
+def local_time(text: str) -> str:
+    """Return an ISO 8601 moment as people here read it, like `2026-11-22 12:14`; other text as it is."""
+    from datetime import datetime
+
+    try:
+        return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M}"
+    except ValueError:
+        return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """A column of a table.

@@ -1,0 +1,45 @@
+"""`audiolib list`: the clips that are there."""
+
+from pathlib import Path
+
+import click
+
+from audiolib.cli import output
+from audiolib.cli.options import json_option, library_option, open_library
+
+
+@click.command("list")
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="Only this many of the newest.")
+@library_option
+@json_option
+def list_command(limit: int | None, library_path: Path | None, as_json: bool) -> None:
+    """List the clips, newest first."""
+    clips = open_library(library_path).list(limit=limit)
+    if as_json:
+        for clip in clips:
+            output.json_line(clip.to_json())
+        return
+    rows = [
+        (
+            clip.id[-6:],
+            clip.title,
+            output.seconds(clip.duration),
+            output.local_time(clip.created_at),
+            clip.model or clip.kind,
+        )
+        for clip in clips
+    ]
+    if not rows:
+        output.notice("The library is empty.")
+        return
+    output.table(
+        (
+            output.Column(title="id", style={"fg": "cyan"}),
+            output.Column(title="title", shrink=True, style={"bold": True}),
+            output.Column(title="duration", right=True),
+            output.Column(title="made"),
+            output.Column(title="model", shrink=True),
+        ),
+        rows,
+    )
+    output.hint(f"All about one: audiolib show {rows[0][0]}")
