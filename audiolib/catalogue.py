@@ -6,20 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from audiolib.clip import Clip
 from audiolib.errors import LibraryError
 from audiolib.folder import LibraryFolder
 from audiolib.requests import Progress
 from audiolib.settings import Settings
-from audiolib.sidecars import read_sidecar
-from indexing.transcribe import Segment
+from audiolib.sidecars import Sidecar, read_sidecar
 
 if TYPE_CHECKING:
     from indexing.embed import Embedder
     from indexing.schema import IndexRow
     from indexing.store import ClipIndex, IndexHit
-
-Segments = dict[str, tuple[Segment, ...]]
 
 _BATCH: Final = 500
 _log = logging.getLogger(__name__)
@@ -92,18 +88,17 @@ class Catalogue:
             self._embedder = load_embedder(wanted, models_dirs=models_dirs())
         return self._embedder
 
-    def add(self, clips: Sequence[Clip], *, segments: Segments | None = None) -> None:
+    def add(self, sidecars: Sequence[Sidecar]) -> None:
         """Index clips whose files are stored. What fails is logged: the files are safe, `index` catches up.
 
         Args:
-            clips: The clips.
-            segments: The parts of their transcripts, by the clip's id; none where a clip has none.
+            sidecars: The clips' sidecars, as they are on the disk.
         """
         from indexing.errors import IndexingError
 
         try:
             embedder = self._available_embedder()
-            rows = self._rows(clips, segments or {}, embedder)
+            rows = self._rows(sidecars, embedder)
             with self._folder.lock():
                 self._index().upsert(rows)
         except (IndexingError, LibraryError, OSError) as error:
@@ -230,19 +225,15 @@ class Catalogue:
         broken = list(broken)
         embedded = 0
         for start in range(0, len(wanted), _BATCH):
-            clips: list[Clip] = []
-            segments: Segments = {}
+            sidecars: list[Sidecar] = []
             for clip_id in wanted[start : start + _BATCH]:
                 try:
-                    sidecar = read_sidecar(paths[clip_id])
+                    sidecars.append(read_sidecar(paths[clip_id]))
                 except FileNotFoundError:
                     continue  # removed meanwhile
                 except LibraryError as error:
                     broken.append(str(error))
-                else:
-                    clips.append(sidecar.clip)
-                    segments[clip_id] = sidecar.segments
-            rows = self._rows(clips, segments, embedder)  # outside the lock: embedding takes its time
+            rows = self._rows(sidecars, embedder)  # outside the lock: embedding takes its time
             with self._folder.lock():
                 self._index().upsert(rows)
             embedded += sum(row.vector is not None for row in rows)
@@ -260,22 +251,21 @@ class Catalogue:
             embedder=embedder.name if embedder else self.embedder_name(),
         )
 
-    def _rows(
-        self, clips: Sequence[Clip], segments: Segments, embedder: "Embedder | None"
-    ) -> list["IndexRow"]:
+    def _rows(self, sidecars: Sequence[Sidecar], embedder: "Embedder | None") -> list["IndexRow"]:
         from indexing.document import compose_document
         from indexing.schema import IndexRow
 
         documents = [
             compose_document(prompt=c.prompt, title=c.title, tags=c.tags, transcript=c.transcript)
-            for c in clips
+            for c in (sidecar.clip for sidecar in sidecars)
         ]
         vectors = embedder.embed(documents) if embedder and documents else [None] * len(documents)
         rows = []
-        for clip, document, vector in zip(clips, documents, vectors, strict=True):
+        for sidecar, document, vector in zip(sidecars, documents, vectors, strict=True):
+            clip = sidecar.clip
             fields = clip.to_json()
             fields |= {"path": self._folder.relative(clip.path), "tags": clip.tags}
-            fields |= {"segments": segments.get(clip.id, ()), "embedder": embedder.name if embedder else None}
+            fields |= {"segments": sidecar.segments, "embedder": embedder.name if embedder else None}
             rows.append(IndexRow(**fields, document=document, vector=vector))
         return rows
 

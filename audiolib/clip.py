@@ -1,11 +1,14 @@
 """The values that the library speaks in: a clip, the recipe that made it, a hit of a search."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from audiolib.jsonfields import JsonValue
+
+if TYPE_CHECKING:
+    from indexing.query import Explanation
 
 Kind = Literal["generated", "imported"]
 
@@ -40,8 +43,10 @@ class Clip(JsonValue):
     """One audio file of the library. The field names are those of every JSON output; `None` means unknown.
 
     `path` is absolute, `duration` in seconds, `sample_rate` in Hz, `created_at` ISO 8601 in UTC,
-    `tempo_bpm` in beats a minute, `loudness_lufs` in LUFS. `sha256` is over the file, `audio_sha256` over
-    its decoded samples.
+    `tempo_bpm` in beats a minute, `loudness_lufs` in LUFS, `brightness_hz` the spectral centroid in Hz,
+    `onset_density` in onsets a second, `energy` and `percussive_share` from 0 to 1. `sha256` is over the file,
+    `audio_sha256` over its decoded samples. `transcript` is `None` before anything listened to the clip and
+    empty where no words were heard.
     """
 
     id: str
@@ -63,33 +68,53 @@ class Clip(JsonValue):
     tempo_bpm: float | None = None
     key: str | None = None
     loudness_lufs: float | None = None
+    brightness_hz: float | None = None
+    energy: float | None = None
+    onset_density: float | None = None
+    percussive_share: float | None = None
     sha256: str
     audio_sha256: str
     license: str | None = None
 
+    @property
+    def has_speech(self) -> bool | None:
+        """Whether words were heard; `None` before anything listened."""
+        return None if self.transcript is None else bool(self.transcript)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit:
-    """A clip that a search found, with its score: max(0, cosine similarity) to the query, 1 is closest."""
+    """A clip that a search found.
+
+    Attributes:
+        clip: The clip.
+        score: max(0, cosine similarity) to the query, 1 is closest; `None` where nothing can compare them, as in a
+            search for words on a machine without an embedder.
+        why: How it was found, where that was asked for.
+    """
 
     clip: Clip
-    score: float
+    score: float | None
+    why: "Explanation | None" = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the clip's JSON object with `score` added."""
-        return {**self.clip.to_json(), "score": self.score}
+        """Return the clip's JSON object with `score` added, and `why` where it is known."""
+        document = {**self.clip.to_json(), "score": self.score}
+        return document if self.why is None else {**document, "why": asdict(self.why)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, object]) -> "SearchHit":
         """Read a hit.
 
         Args:
-            document: What `to_json` returned; unknown keys are ignored.
+            document: What `to_json` returned; unknown keys and `why` are ignored.
 
         Raises:
             ValueError: A field is missing or of the wrong kind.
         """
         score = document.get("score")
+        if score is None and "score" in document:
+            return cls(clip=Clip.from_json(document), score=None)
         if not isinstance(score, int | float) or isinstance(score, bool) or not 0 <= score <= 1:
             raise ValueError("'score' must be a number from 0 to 1")
         return cls(clip=Clip.from_json(document), score=float(score))

@@ -74,7 +74,7 @@ class Finder:
         seen: set[str] = set()
         try:
             for hit in self.search(prompt, limit=_REUSE_CANDIDATES):
-                if hit.score >= REUSE_SCORE:
+                if hit.score is not None and hit.score >= REUSE_SCORE:
                     seen.add(hit.clip.id)
                     yield hit.clip
         except EmbedderUnavailableError as error:

@@ -192,12 +192,12 @@ class LibraryFolder:
         return [found[clip_id] for clip_id in sorted(found)]
 
     def relative(self, path: Path) -> str:
-        """Return a path of the library relative to its folder, with forward slashes.
+        """Return a path of the library relative to its folder, with forward slashes; others stay absolute.
 
         Args:
-            path: A path under `root`.
+            path: An absolute path.
         """
-        return path.relative_to(self.root).as_posix()
+        return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
 
     def resolve(self, reference: str | os.PathLike[str]) -> Path:
         """Return the sidecar of the clip that is named by its id, a unique ending of it, a path or `last`.

@@ -14,7 +14,7 @@ from audiolib.folder import LibraryFolder, utc_text
 from audiolib.ids import new_id, time_of
 from audiolib.prompts import slug_of, title_of
 from audiolib.requests import GenerationRequest
-from audiolib.sidecars import write_sidecar
+from audiolib.sidecars import Sidecar, write_sidecar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ class AudioFacts:
     audio_sha256: str
 
 
-def store(folder: LibraryFolder, made: MadeAudio, request: GenerationRequest) -> Clip:
+def store(folder: LibraryFolder, made: MadeAudio, request: GenerationRequest) -> Sidecar:
     """Write a new clip into the library: audio, codes, sidecar, in this order; all or nothing.
 
     Args:
@@ -42,7 +42,7 @@ def store(folder: LibraryFolder, made: MadeAudio, request: GenerationRequest) ->
         request: What was asked for.
 
     Returns:
-        The clip; its files are on the disk.
+        The clip's sidecar; its files are on the disk.
 
     Raises:
         AudioError: The audio cannot be written.
@@ -59,8 +59,7 @@ def store(folder: LibraryFolder, made: MadeAudio, request: GenerationRequest) ->
     with _all_or_nothing(audio, codes, sidecar):
         clip = write_clip(audio, made, request, clip_id=clip_id)
         write_codes(codes, made.codes)
-        write_sidecar(sidecar, clip, recipe=made.recipe, codes=codes.name)
-    return clip
+        return write_sidecar(sidecar, clip, recipe=made.recipe, codes=codes.name)
 
 
 def write_clip(path: Path, made: MadeAudio, request: GenerationRequest, *, clip_id: str) -> Clip:

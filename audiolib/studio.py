@@ -65,10 +65,10 @@ class Studio:
             report = reporter(progress, request.prompt, number, len(checked))
             made = self._composer.compose(request, progress=report)
             self._folder.create(embedder=self._catalogue.embedder_name())
-            clip = store(self._folder, made, request)
+            sidecar = store(self._folder, made, request)
             if index:
-                self._catalogue.add([clip])
-            yield clip
+                self._catalogue.add([sidecar])
+            yield sidecar.clip
 
     def render_all(
         self,

@@ -58,6 +58,6 @@ class Keeping(LibraryBase):
         return transcribe(
             self._folder,
             whisper=whisper or self.settings.whisper,
-            changed=lambda heard: self._catalogue.add([heard.clip], segments={heard.clip.id: heard.segments}),
+            changed=lambda heard: self._catalogue.add([heard]),
             progress=progress,
         )

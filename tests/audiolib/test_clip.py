@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,8 @@ from audiolib.clip import Clip, Recipe, SearchHit
 # The names that every JSON output promises, whatever the code calls them.
 FIELDS = (
     "id path prompt title model seed duration sample_rate channels tags rating created_at kind parent_id "
-    "transcript language tempo_bpm key loudness_lufs sha256 audio_sha256 license"
+    "transcript language tempo_bpm key loudness_lufs brightness_hz energy onset_density percussive_share "
+    "sha256 audio_sha256 license"
 ).split()
 
 
@@ -31,8 +32,8 @@ def test_a_recipe_survives_json(recipe: Recipe) -> None:
     assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
 
 
-@given(clips, st.floats(0, 1))
-def test_a_hit_survives_json(clip: Clip, score: float) -> None:
+@given(clips, st.none() | st.floats(0, 1))
+def test_a_hit_survives_json(clip: Clip, score: float | None) -> None:
     hit = SearchHit(clip=clip, score=score)
     assert SearchHit.from_json(json.loads(json.dumps(hit.to_json()))) == hit
 
@@ -41,6 +42,12 @@ def test_a_hit_survives_json(clip: Clip, score: float) -> None:
 def test_the_field_names_are_the_promised_ones(clip: Clip) -> None:
     assert list(clip.to_json()) == FIELDS
     assert list(SearchHit(clip=clip, score=0.5).to_json()) == [*FIELDS, "score"]
+
+
+@given(clips)
+def test_a_clip_has_speech_when_words_were_heard(clip: Clip) -> None:
+    heard = {None: None, "": False, "la la": True}
+    assert {text: replace(clip, transcript=text).has_speech for text in heard} == heard
 
 
 @given(clips)
@@ -85,7 +92,7 @@ def test_whole_numbers_are_good_lengths(document: dict[str, object]) -> None:
     assert Clip.from_json({**document, "duration": 10}).duration == 10.0
 
 
-@pytest.mark.parametrize("score", [None, "1", True, -0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("score", ["1", True, -0.1, 1.1, float("nan")])
 def test_a_score_is_from_zero_to_one(document: dict[str, object], score: object) -> None:
     with pytest.raises(ValueError, match="score"):
         SearchHit.from_json({**document, "score": score})
