@@ -1,6 +1,12 @@
-"""The columns of the one table, and rows in and out of Arrow."""
+"""The columns of the one table, and rows in and out of Arrow.
 
-from collections.abc import Mapping, Sequence
+Vectors live in named spaces, one column each: `text` is the embedded document, in the column `vector`; a space
+that comes later (how a clip sounds, CLAP) is a column `space_<name>`, made when its first vector is written.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +17,12 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DEFAULT_DIMENSION = 384
+TEXT_SPACE = "text"
+_SPACE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
+_SPACE_PREFIX = "space_"
+_TAG_EDGE = "\n"  # no tag holds one
 _VERSION_KEY = b"audiolib.index.version"
 
 # Lance reads the table's key from here. With it, two processes that insert the same new id at once leave
@@ -33,7 +43,11 @@ class IndexRow:
         duration: Seconds.
         created_at: ISO 8601, UTC.
         kind: `generated` or `imported`.
+        sound_vector: `(S,)` float32, how the clip sounds, in the space `sound_space`; both or neither. A row
+            that is written without one leaves the one that is stored.
         parent_id: The clip this one is a variation of.
+        brightness_hz: Spectral centroid; `energy` and `percussive_share` are 0 to 1, `onset_density` is a second.
+        has_speech: None while nobody has listened.
         segments: The transcript's parts with their times.
         sha256: Digest of the file; `audio_sha256` that of its decoded samples.
         license: Licence of the model that made the clip.
@@ -49,6 +63,8 @@ class IndexRow:
     kind: str
     vector: "np.ndarray | None" = field(default=None, compare=False)
     embedder: str | None = None
+    sound_vector: "np.ndarray | None" = field(default=None, compare=False)
+    sound_space: str | None = None
     prompt: str | None = None
     title: str | None = None
     model: str | None = None
@@ -62,40 +78,97 @@ class IndexRow:
     tempo_bpm: float | None = None
     key: str | None = None
     loudness_lufs: float | None = None
+    brightness_hz: float | None = None
+    energy: float | None = None
+    onset_density: float | None = None
+    percussive_share: float | None = None
+    has_speech: bool | None = None
     sha256: str | None = None
     audio_sha256: str | None = None
     license: str | None = None
 
 
 def arrow_schema(dimension: int = DEFAULT_DIMENSION) -> "pa.Schema":
-    """The table's schema for vectors of `dimension` numbers."""
+    """The schema of a new table for text vectors of `dimension` numbers."""
     import pyarrow as pa
 
-    def text(name: str) -> "pa.Field":
-        return pa.field(name, pa.string())
+    def text(*names: str) -> "list[pa.Field]":
+        return [pa.field(name, pa.string()) for name in names]
+
+    def number(*names: str) -> "list[pa.Field]":
+        return [pa.field(name, pa.float64()) for name in names]
 
     segment = pa.struct([("start", pa.float64()), ("end", pa.float64()), ("text", pa.string())])
     columns = [
         pa.field("id", pa.string(), nullable=False, metadata=_PRIMARY_KEY),
-        text("document"),
-        pa.field("vector", pa.list_(pa.float32(), dimension)),
-        text("embedder"),
+        *text("document"),
+        vector_field(TEXT_SPACE, dimension),
+        *text("embedder"),
         pa.field("dimension", pa.int32()),
-        *map(text, ("path", "prompt", "title", "model")),
+        *text("sound_space", "path", "prompt", "title", "model"),
         pa.field("seed", pa.int64()),
-        pa.field("duration", pa.float64()),
+        *number("duration"),
         pa.field("sample_rate", pa.int32()),
         pa.field("channels", pa.int32()),
         pa.field("tags", pa.list_(pa.string())),
+        *text("tag_text"),
         pa.field("rating", pa.int32()),
-        *map(text, ("created_at", "kind", "parent_id", "transcript", "language")),
+        *text("created_at", "kind", "parent_id", "transcript", "language"),
         pa.field("segments", pa.list_(segment)),
-        pa.field("tempo_bpm", pa.float64()),
-        text("key"),
-        pa.field("loudness_lufs", pa.float64()),
-        *map(text, ("sha256", "audio_sha256", "license")),
+        *number("tempo_bpm"),
+        *text("key"),
+        *number("loudness_lufs", "brightness_hz", "energy", "onset_density", "percussive_share"),
+        pa.field("has_speech", pa.bool_()),
+        *text("sha256", "audio_sha256", "license"),
     ]
     return pa.schema(columns, metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()})
+
+
+def vector_column(space: str) -> str:
+    """The name of a space's column.
+
+    Raises:
+        ValueError: No name of a space: lower case letters, digits, `-` and `_`.
+    """
+    if space == TEXT_SPACE:
+        return "vector"
+    if not _SPACE_NAME.fullmatch(space):
+        raise ValueError(f"{space!r} is no name of a space: lower case letters, digits, - and _ make one")
+    return _SPACE_PREFIX + space
+
+
+def vector_field(space: str, dimension: int) -> "pa.Field":
+    """The column of a space for vectors of `dimension` numbers."""
+    import pyarrow as pa
+
+    return pa.field(vector_column(space), pa.list_(pa.float32(), dimension))
+
+
+def spaces(schema: "pa.Schema") -> dict[str, int]:
+    """The spaces of a table and their dimensions."""
+    found = {TEXT_SPACE: int(schema.field("vector").type.list_size)}
+    for column in schema:
+        if column.name.startswith(_SPACE_PREFIX):
+            found[column.name.removeprefix(_SPACE_PREFIX)] = int(column.type.list_size)
+    return found
+
+
+def tag_text(tags: Iterable[str]) -> str:
+    """All tags as one text, in which `tag_needle(tag)` is found exactly when the tag is among them.
+
+    LanceDB's expressions know no lists; they know whether a text contains another.
+    """
+    labels = [_fold(tag) for tag in tags]
+    return _TAG_EDGE + "".join(label + _TAG_EDGE for label in labels) if labels else ""
+
+
+def tag_needle(tag: str) -> str:
+    """What `tag_text` contains when a clip has this tag, in upper or lower case."""
+    return _TAG_EDGE + _fold(tag) + _TAG_EDGE
+
+
+def _fold(tag: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", tag).casefold().split())
 
 
 def check_version(schema: "pa.Schema") -> None:
@@ -112,40 +185,75 @@ def check_version(schema: "pa.Schema") -> None:
         )
 
 
-def vector_dimension(schema: "pa.Schema") -> int:
-    """Numbers in a vector of the table."""
-    return int(schema.field("vector").type.list_size)
+def to_arrow(rows: Sequence[IndexRow], schema: "pa.Schema") -> "pa.Table":
+    """Rows as an Arrow table with the columns of a table that they fill.
 
-
-def to_arrow(rows: Sequence[IndexRow], dimension: int) -> "pa.Table":
-    """Rows as an Arrow table in `arrow_schema(dimension)`.
+    Args:
+        rows: With sound vectors of one space, or all without.
+        schema: The table's, with that space.
 
     Raises:
         IndexingError: A value does not fit its column (a number too large, lone surrogates in a text,
-            a vector that is not `(dimension,)` finite numbers, not all zero).
+            a vector that is not as many finite numbers as its space has, not all zero).
     """
     import pyarrow as pa
 
-    records = [_to_record(row, dimension) for row in rows]
+    sound = next((row.sound_space for row in rows if row.sound_space), None)
+    dimensions = spaces(schema)
+    records = [_to_record(row, dimensions, sound) for row in rows]
+    # Columns that are left out keep what they hold.
+    left_out = {vector_column(space) for space in dimensions} - {"vector"}
+    left_out -= {vector_column(sound)} if sound else set()
+    left_out |= set() if sound else {"sound_space"}
+    columns = pa.schema([column for column in schema if column.name not in left_out])
+    return _table(records, columns)
+
+
+def vectors_to_arrow(space: str, vectors: "Mapping[str, np.ndarray]", dimension: int) -> "pa.Table":
+    """Ids and vectors alone, `(dimension,)` each, as an Arrow table.
+
+    Raises:
+        IndexingError: A vector is not `dimension` finite numbers, not all zero.
+    """
+    import pyarrow as pa
+
+    name = vector_column(space)
+    records = [{"id": id, name: _checked(vector, dimension, id)} for id, vector in vectors.items()]
+    return _table(records, pa.schema([arrow_schema().field("id"), vector_field(space, dimension)]))
+
+
+def _table(records: list[dict[str, Any]], columns: "pa.Schema") -> "pa.Table":
+    import pyarrow as pa
+
     try:
-        return pa.Table.from_pylist(records, schema=arrow_schema(dimension))
+        return pa.Table.from_pylist(records, schema=columns)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError, ValueError) as error:
         raise IndexingError(f"A clip does not fit the search index: {error}.") from error
 
 
-def _to_record(row: IndexRow, dimension: int) -> dict[str, Any]:
-    import numpy as np
-
+def _to_record(row: IndexRow, dimensions: Mapping[str, int], sound: str | None) -> dict[str, Any]:
     record: dict[str, Any] = {item.name: getattr(row, item.name) for item in fields(row)}
-    record |= {"tags": list(row.tags), "segments": [asdict(s) for s in row.segments], "dimension": None}
+    record |= {"tags": list(row.tags), "tag_text": tag_text(row.tags)}
+    record |= {"segments": [asdict(s) for s in row.segments], "dimension": None}
     if (row.vector is None) != (row.embedder is None):
         raise IndexingError(f"Clip {row.id} has a vector without its embedder's name, or the name alone.")
+    if (row.sound_vector is None) != (row.sound_space is None):
+        raise IndexingError(f"Clip {row.id} has a sound vector without its space's name, or the name alone.")
     if row.vector is not None:
-        vector = np.asarray(row.vector, dtype=np.float32)
-        if vector.shape != (dimension,) or not np.isfinite(vector).all() or not vector.any():
-            raise IndexingError(f"The vector of clip {row.id} is not {dimension} finite numbers, some not 0.")
-        record |= {"vector": vector, "dimension": dimension}
+        vector = _checked(row.vector, dimensions[TEXT_SPACE], row.id)
+        record |= {"vector": vector, "dimension": len(vector)}
+    if sound is not None and row.sound_vector is not None:
+        record[vector_column(sound)] = _checked(row.sound_vector, dimensions[sound], row.id)
     return record
+
+
+def _checked(vector: "np.ndarray", dimension: int, id: str) -> "np.ndarray":
+    import numpy as np
+
+    numbers = np.asarray(vector, dtype=np.float32)
+    if numbers.shape != (dimension,) or not np.isfinite(numbers).all() or not numbers.any():
+        raise IndexingError(f"A vector of clip {id} is not {dimension} finite numbers, some not 0.")
+    return numbers
 
 
 def from_record(record: Mapping[str, Any]) -> IndexRow:
@@ -153,8 +261,10 @@ def from_record(record: Mapping[str, Any]) -> IndexRow:
     import numpy as np
 
     known = {item.name: record[item.name] for item in fields(IndexRow) if item.name in record}
-    vector = known.get("vector")
-    known["vector"] = None if vector is None else np.asarray(vector, dtype=np.float32)
+    space = known.get("sound_space")
+    stored = {"vector": known.get("vector"), "sound_vector": record[vector_column(space)] if space else None}
+    for name, vector in stored.items():
+        known[name] = None if vector is None else np.asarray(vector, dtype=np.float32)
     known["tags"] = tuple(known.get("tags") or ())
     known["segments"] = tuple(Segment(**segment) for segment in known.get("segments") or ())
     return IndexRow(**known)

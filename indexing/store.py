@@ -1,20 +1,22 @@
-"""The table of clips: upsert, remove, exact search, upkeep."""
+"""The table of clips: upsert, remove, and everything that is asked of it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from indexing import lance, schema
+from indexing import lance, lookup, schema, upkeep
 from indexing.errors import EmbedderMismatchError, IndexingError
-from indexing.schema import IndexRow
+from indexing.schema import TEXT_SPACE, IndexRow
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    from lancedb.expr import Expr
+    from lancedb.query import FullTextQuery
     from lancedb.table import Table
 
 _BATCH = 1_000
@@ -23,10 +25,9 @@ _FRAGMENTS_KEPT = 20
 _ROWS_PER_EXTRA_FRAGMENT = 5_000
 # Older versions serve only readers that began before; none takes an hour.
 _VERSIONS_KEPT = timedelta(hours=1)
-# Two float32 cosine distances this near may be the same one.
-_TIE = 1e-5
 
 logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,8 @@ class ClipIndex:
     """The search index of one library; derived from its files, so it may be dropped and rebuilt.
 
     Safe with several processes: a row stays one row whoever writes it, and every call sees what was
-    committed before it. Every method but `clear` raises `IndexDamagedError` when the table is unreadable.
+    committed before it. Every method but `clear` raises `IndexDamagedError` when the table is unreadable or
+    of another version.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,6 +60,7 @@ class ClipIndex:
 
         Args:
             rows: Of several with one id the last counts. Rows without a vector are kept as pending.
+                What a row does not name, a sound vector or vectors of further spaces, stays as it is stored.
 
         Raises:
             EmbedderMismatchError: A vector was made with another embedder than the table's.
@@ -67,13 +70,44 @@ class ClipIndex:
         if not unique:
             return
         table = self._table_for(unique)
-        dimension = schema.vector_dimension(table.schema)
-        batches = [
-            schema.to_arrow(unique[start : start + _BATCH], dimension)
-            for start in range(0, len(unique), _BATCH)
-        ]
+        by_sound: dict[str | None, list[IndexRow]] = {}
+        for row in unique:
+            by_sound.setdefault(row.sound_space, []).append(row)
+        batches = []
+        for space, some in by_sound.items():
+            if space is not None and (vector := some[0].sound_vector) is not None:
+                table = self._with_space(table, space, len(vector))
+            batches += [
+                schema.to_arrow(some[start : start + _BATCH], table.schema)
+                for start in range(0, len(some), _BATCH)
+            ]
         for batch in batches:
             self._merge(batch)
+        self._tidy()
+
+    def put_vectors(self, space: str, vectors: "Mapping[str, np.ndarray]") -> None:
+        """Stores vectors of one space for rows that are there; other ids are passed over.
+
+        Args:
+            space: Its name; the space is made with the first vectors.
+            vectors: By the clip's id, `(S,)` each, all of one length.
+
+        Raises:
+            EmbedderMismatchError: The space has vectors of another length.
+            IndexingError: A vector is not finite, or the table cannot be written.
+            ValueError: No name of a space, or the one of the text vectors, which come with their rows.
+        """
+        if space == TEXT_SPACE:
+            raise ValueError("text vectors are written with their rows")
+        table = self._open()
+        if table is None or not vectors:
+            return
+        dimension = len(next(iter(vectors.values())))
+        self._with_space(table, space, dimension)
+        ids = list(vectors)
+        for start in range(0, len(ids), _BATCH):
+            some = {id: vectors[id] for id in ids[start : start + _BATCH]}
+            self._merge(schema.vectors_to_arrow(space, some, dimension), insert=False)
         self._tidy()
 
     def remove(self, ids: Sequence[str]) -> None:
@@ -92,72 +126,146 @@ class ClipIndex:
 
     def ids(self) -> set[str]:
         """Ids of all rows."""
-        return set(self._columns(["id"])["id"])
+        return set(self.columns(["id"])["id"])
 
     def pending_ids(self) -> list[str]:
         """Ids of the rows without a vector, sorted."""
-        columns = self._columns(["id", "embedder"])
+        columns = self.columns(["id", "embedder"])
         return sorted(i for i, name in zip(columns["id"], columns["embedder"], strict=True) if name is None)
 
     def count(self) -> int:
         """Number of rows."""
-        table = self._open()
-        with lance.errors_of(self._folder):
-            return table.count_rows() if table else 0
+        return self._ask(lambda table: table.count_rows(), 0)
+
+    def spaces(self) -> dict[str, int]:
+        """The spaces that vectors are in, with the numbers in a vector of each."""
+        return self._ask(lambda table: schema.spaces(table.schema), {})
 
     def get(self, id: str) -> dict[str, Any] | None:
         """All fields of an `IndexRow` by name, or None."""
-        table = self._open()
-        if table is None:
-            return None
-        from lancedb.expr import col, lit
 
-        with lance.errors_of(self._folder):
+        def find(table: "Table") -> dict[str, Any] | None:
+            from lancedb.expr import col, lit
+
             found = table.search().where(col("id") == lit(id)).limit(1).to_arrow().to_pylist()
-        return asdict(schema.from_record(found[0])) if found else None
+            return asdict(schema.from_record(found[0])) if found else None
+
+        return self._ask(find, None)
 
     def embedder(self) -> str | None:
         """Name of the embedder that the stored vectors were made with; None while there are none."""
-        table = self._open()
-        return self._embedder_of(table) if table else None
+        return self._ask(_embedder_of, None)
 
     def search(self, vector: "np.ndarray", *, limit: int = 10, offset: int = 0) -> list[IndexHit]:
-        """The rows nearest to a vector, by exact cosine similarity; pending rows are passed over.
+        """The rows nearest to a vector of the text space; see `nearest`."""
+        return self.nearest(vector, limit=limit, offset=offset)
+
+    def nearest(
+        self,
+        vector: "np.ndarray",
+        *,
+        space: str = TEXT_SPACE,
+        where: "Expr | None" = None,
+        limit: int = 10,
+        offset: int = 0,
+    ) -> list[IndexHit]:
+        """The rows nearest to a vector by cosine similarity; rows without one in this space are passed over.
 
         Args:
             vector: `(D,)` query of any length but zero.
+            space: Where to look; no hits in a space that is not there.
+            where: Only rows that this expression is true for.
             limit: Hits wanted, at least 1.
             offset: Hits passed over, for the next page.
 
         Returns:
-            Hits by falling score, those of equal score by id.
+            Hits by falling similarity, those of the same similarity by id.
 
         Raises:
-            EmbedderMismatchError: The table's vectors have another dimension.
+            EmbedderMismatchError: The space's vectors have another dimension.
             ValueError: `limit`, `offset` or the vector is out of range.
         """
-        import numpy as np
+        if limit < 1 or offset < 0:
+            raise ValueError("a search needs limit >= 1 and offset >= 0")
+        query = _checked_query(vector)
 
-        query = np.asarray(vector, dtype=np.float64)
-        if limit < 1 or offset < 0 or query.ndim != 1 or not np.isfinite(query).all() or not query.any():
-            raise ValueError(
-                "a search needs limit >= 1, offset >= 0 and a finite vector that is not all zero"
-            )
-        table = self._open()
-        if table is None:
-            return []
-        self._check_dimension(table, len(query))
-        with lance.errors_of(self._folder):
-            found = _nearest(table, query.astype(np.float32), offset + limit)
-        ids = np.array(found["id"].to_pylist(), dtype=object)
-        flat = found["vector"].combine_chunks().flatten().to_numpy()
-        stored = flat.reshape(len(ids), len(query)).astype(np.float64)
-        # Row by row rather than as a matrix product, so that equal vectors get equal scores.
-        cosine = (stored * query).sum(axis=1)
-        cosine /= np.linalg.norm(stored, axis=1) * np.linalg.norm(query)
-        scores = np.clip(cosine, 0.0, 1.0)
-        order = np.lexsort((ids, -scores))[offset : offset + limit]
-        return [IndexHit(id=str(ids[i]), score=float(scores[i])) for i in order]
+        def find(table: "Table") -> list[IndexHit]:
+            if space not in schema.spaces(table.schema):
+                return []
+            _check_dimension(table, space, len(query))
+            ids, scores = lookup.nearest(table, space, query, where=where, wanted=offset + limit)
+            page = slice(offset, offset + limit)
+            return [
+                IndexHit(id=str(id), score=min(1.0, max(0.0, float(score))))
+                for id, score in zip(ids[page], scores[page], strict=True)
+            ]
+
+        return self._ask(find, [])
+
+    def similarities(
+        self, vector: "np.ndarray", ids: Sequence[str], *, space: str = TEXT_SPACE
+    ) -> dict[str, float]:
+        """Cosines, -1 to 1, of given rows to a vector `(D,)`; rows without one in this space are left out.
+
+        Raises:
+            EmbedderMismatchError: The space's vectors have another dimension.
+            ValueError: The vector is out of range.
+        """
+        query = _checked_query(vector)
+
+        def find(table: "Table") -> dict[str, float]:
+            if space not in schema.spaces(table.schema):
+                return {}
+            _check_dimension(table, space, len(query))
+            return lookup.similarities(table, space, query, ids)
+
+        return self._ask(find, {})
+
+    def keyword(
+        self, query: "FullTextQuery | str", *, where: "Expr | None" = None, limit: int = 10
+    ) -> list[tuple[str, float]]:
+        """The rows whose document has words of a query, by BM25.
+
+        Args:
+            query: Words, any of which will do, or one of LanceDB's full text queries.
+            where: Only rows that this expression is true for.
+            limit: Hits wanted, at least 1.
+
+        Returns:
+            Ids and scores by falling score, those of equal score by id.
+        """
+
+        def find(table: "Table") -> list[tuple[str, float]]:
+            upkeep.furnish(table)  # a crash may have come between the table and its index
+            return lookup.keyword(table, query, where=where, limit=limit)
+
+        return self._ask(find, [])
+
+    def select(
+        self,
+        *,
+        where: "Expr | None" = None,
+        sort: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[str]:
+        """Ids of the rows that pass a filter, by a column's value and then by id; unknown values come last."""
+        return self._ask(
+            lambda table: lookup.select(
+                table, where=where, sort=sort, descending=descending, limit=limit, offset=offset
+            ),
+            [],
+        )
+
+    def columns(self, names: Sequence[str], *, where: "Expr | None" = None) -> dict[str, list[Any]]:
+        """Columns, in one order of rows, of the rows that pass a filter."""
+
+        def read(table: "Table") -> dict[str, list[Any]]:
+            found: dict[str, list[Any]] = lookup.columns(table, names, where=where).to_pydict()
+            return found
+
+        return self._ask(read, {name: [] for name in names})
 
     def optimise(self) -> None:
         """Joins small files and drops versions older than an hour.
@@ -184,21 +292,28 @@ class ClipIndex:
             schema.check_version(table.schema)
         return table
 
-    def _columns(self, names: list[str]) -> dict[str, list[Any]]:
+    def _create(self, columns: "pa.Schema") -> "Table":
+        table = lance.create_table(self._folder, columns)
+        with lance.errors_of(self._folder):
+            upkeep.furnish(table)
+        return table
+
+    def _ask(self, question: "Callable[[Table], Answer]", without: Answer) -> Answer:
+        """The table's answer, or the one of a table that was never made."""
         table = self._open()
         if table is None:
-            return {name: [] for name in names}
+            return without
         with lance.errors_of(self._folder):
-            columns: dict[str, list[Any]] = table.search().select(names).to_arrow().to_pydict()
-        return columns
+            return question(table)
 
-    def _merge(self, batch: "pa.Table") -> None:
+    def _merge(self, batch: "pa.Table", *, insert: bool = True) -> None:
         def merge() -> None:
-            table = self._open() or lance.create_table(self._folder, batch.schema)
+            table = self._open() or self._create(batch.schema)
+            builder = table.merge_insert("id").when_matched_update_all()
+            if insert:
+                builder = builder.when_not_matched_insert_all()
             # LanceDB takes a pending row's null for a bad vector; bad ones were refused in to_arrow.
-            table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(
-                batch, on_bad_vectors="null"
-            )
+            builder.execute(batch, on_bad_vectors="null")
 
         with lance.errors_of(self._folder):
             lance.retry(self._folder, merge)
@@ -212,10 +327,11 @@ class ClipIndex:
             )
         embedder, vector = next(iter(named.items()), (None, None))
         dimension = schema.DEFAULT_DIMENSION if vector is None else len(vector)
-        table = self._open() or lance.create_table(self._folder, schema.arrow_schema(dimension))
+        table = self._open() or self._create(schema.arrow_schema(dimension))
         if vector is None:
             return table
-        stored = self._embedder_of(table)
+        with lance.errors_of(self._folder):
+            stored = _embedder_of(table)
         if stored is None:
             return self._with_dimension(table, dimension)
         if stored != embedder:
@@ -223,34 +339,31 @@ class ClipIndex:
                 f"The index was made with {stored}, not with {embedder}. "
                 f"Run `audiolib index --rebuild --embedder {embedder}` to embed all clips again."
             )
-        self._check_dimension(table, dimension)
+        _check_dimension(table, TEXT_SPACE, dimension)
         return table
 
     def _with_dimension(self, table: "Table", dimension: int) -> "Table":
         """Without stored vectors the column is free to change its size."""
-        if schema.vector_dimension(table.schema) != dimension:
-            column = schema.arrow_schema(dimension).field("vector")
+        if schema.spaces(table.schema)[TEXT_SPACE] != dimension:
             with lance.errors_of(self._folder):
                 table.drop_columns(["vector"])
-                table.add_columns(column)
+                table.add_columns(schema.vector_field(TEXT_SPACE, dimension))
         return table
 
-    def _check_dimension(self, table: "Table", dimension: int) -> None:
-        stored = schema.vector_dimension(table.schema)
-        if stored != dimension:
-            name = self._embedder_of(table)
-            raise EmbedderMismatchError(
-                f"A vector of {dimension} numbers does not fit the index, made with {name} ({stored}). "
-                "Run `audiolib index --rebuild --embedder NAME` to embed all clips again."
-            )
+    def _with_space(self, table: "Table", space: str, dimension: int) -> "Table":
+        """The table with a column for a space."""
 
-    def _embedder_of(self, table: "Table") -> str | None:
-        from lancedb.expr import col, lit
+        def add() -> "Table":
+            current = self._open() or self._create(table.schema)
+            if space not in schema.spaces(current.schema):
+                current.add_columns(schema.vector_field(space, dimension))
+            return current
 
-        with lance.errors_of(self._folder):
-            # A comparison with null is never true, so this finds the rows that have a vector.
-            some = table.search().where(col("embedder") != lit("")).select(["embedder"]).limit(1).to_arrow()
-        return str(some["embedder"][0]) if some.num_rows else None
+        if space not in schema.spaces(table.schema):
+            with lance.errors_of(self._folder):
+                table = lance.retry(self._folder, add)
+        _check_dimension(table, space, dimension)
+        return table
 
     def _tidy(self) -> None:
         """Optimises after writes have left many small files; a busy table is left for the next time."""
@@ -267,22 +380,28 @@ class ClipIndex:
             logger.info("The search index was not tidied: %s", error)
 
 
-def _nearest(table: "Table", query: "np.ndarray", wanted: int) -> "pa.Table":
-    """The `wanted` nearest rows and all that tie with the last of them: id, vector, _distance."""
-    fetch, total = wanted + 16, max(1, table.count_rows())
-    while True:
-        fetch = min(fetch, total)
-        found = (
-            cast(
-                Any, table.search(query, vector_column_name="vector")
-            )  # declared as the common base of queries
-            .distance_type("cosine")
-            .bypass_vector_index()
-            .select(["id", "vector", "_distance"])
-            .limit(fetch)
-            .to_arrow()
+def _checked_query(vector: "np.ndarray") -> "np.ndarray":
+    import numpy as np
+
+    query = np.asarray(vector, dtype=np.float64)
+    if query.ndim != 1 or not np.isfinite(query).all() or not query.any():
+        raise ValueError("a search needs a finite vector that is not all zero")
+    return query
+
+
+def _check_dimension(table: "Table", space: str, dimension: int) -> None:
+    stored = schema.spaces(table.schema)[space]
+    if stored != dimension:
+        made = f"made with {_embedder_of(table)} ({stored})" if space == TEXT_SPACE else f"{space} ({stored})"
+        raise EmbedderMismatchError(
+            f"A vector of {dimension} numbers does not fit the index, {made}. "
+            "Run `audiolib index --rebuild --embedder NAME` to embed all clips again."
         )
-        distances = found["_distance"].to_numpy()
-        if len(found) < fetch or fetch == total or distances[-1] > distances[wanted - 1] + _TIE:
-            return found
-        fetch *= 4
+
+
+def _embedder_of(table: "Table") -> str | None:
+    from lancedb.expr import col, lit
+
+    # A comparison with null is never true, so this finds the rows that have a vector.
+    some = table.search().where(col("embedder") != lit("")).select(["embedder"]).limit(1).to_arrow()
+    return str(some["embedder"][0]) if some.num_rows else None

@@ -181,7 +181,7 @@ def test_another_format_is_refused(
     index.upsert([row("a", vector=unit(0))])
     monkeypatch.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
     for attempt in (lambda: index.search(unit(0)), lambda: index.upsert([row("b", vector=unit(1))])):
-        with pytest.raises(IndexDamagedError, match=r"format 1.*--rebuild"):
+        with pytest.raises(IndexDamagedError, match=r"format 2.*--rebuild"):
             attempt()
     index.clear()
     index.upsert([row("b", vector=unit(1))])
