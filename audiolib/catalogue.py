@@ -104,6 +104,22 @@ class Catalogue:
         except (IndexingError, LibraryError, OSError) as error:
             self._warn(f"The clip is stored but not searchable yet: {error} `audiolib index` catches up.")
 
+    def remove(self, ids: Sequence[str]) -> None:
+        """Take clips out of the index whose files are gone. What fails is logged: no search shows them either way.
+
+        Args:
+            ids: The clips' ids.
+        """
+        from indexing.errors import IndexingError
+
+        try:
+            with self._folder.lock():
+                self._index().remove(ids)
+        except (IndexingError, OSError) as error:
+            self._warn(
+                f"The search index still names clips that are gone: {error} `audiolib index` catches up."
+            )
+
     def catch_up(self, *, progress: Progress | None = None, name: str | None = None) -> IndexReport:
         """Index what is missing, embed what is pending, drop rows whose files are gone.
 
