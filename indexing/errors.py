@@ -4,6 +4,7 @@ IndexingError
 ├── EmbedderUnavailableError     no weights for an embedder on this machine, or unusable ones
 ├── EmbedderMismatchError        vectors of another embedder than the table's
 ├── IndexDamagedError            the table cannot be read
+├── InvalidQueryError            (also ValueError) what is looked for makes no sense
 └── TranscriberUnavailableError  no Whisper model on this machine, or an unusable one
 """
 
@@ -22,6 +23,10 @@ class EmbedderMismatchError(IndexingError):
 
 class IndexDamagedError(IndexingError):
     """The table exists and cannot be read; it is derived, so it can be rebuilt."""
+
+
+class InvalidQueryError(IndexingError, ValueError):
+    """What is looked for makes no sense: no range, no key, no date, an unknown mode."""
 
 
 class TranscriberUnavailableError(IndexingError):
