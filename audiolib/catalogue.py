@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 from audiolib.errors import LibraryError
 from audiolib.folder import LibraryFolder
 from audiolib.requests import Progress
+from audiolib.rows import rows_of
 from audiolib.settings import Settings
 from audiolib.sidecars import Sidecar, read_sidecar
 
 if TYPE_CHECKING:
     from indexing.embed import Embedder
-    from indexing.schema import IndexRow
     from indexing.store import ClipIndex, IndexHit
 
 _BATCH: Final = 500
@@ -98,7 +98,7 @@ class Catalogue:
 
         try:
             embedder = self._available_embedder()
-            rows = self._rows(sidecars, embedder)
+            rows = rows_of(self._folder, sidecars, embedder)
             with self._folder.lock():
                 self._index().upsert(rows)
         except (IndexingError, LibraryError, OSError) as error:
@@ -249,7 +249,7 @@ class Catalogue:
                     continue  # removed meanwhile
                 except LibraryError as error:
                     broken.append(str(error))
-            rows = self._rows(sidecars, embedder)  # outside the lock: embedding takes its time
+            rows = rows_of(self._folder, sidecars, embedder)  # outside the lock: embedding takes its time
             with self._folder.lock():
                 self._index().upsert(rows)
             embedded += sum(row.vector is not None for row in rows)
@@ -266,24 +266,6 @@ class Catalogue:
             broken=tuple(broken),
             embedder=embedder.name if embedder else self.embedder_name(),
         )
-
-    def _rows(self, sidecars: Sequence[Sidecar], embedder: "Embedder | None") -> list["IndexRow"]:
-        from indexing.document import compose_document
-        from indexing.schema import IndexRow
-
-        documents = [
-            compose_document(prompt=c.prompt, title=c.title, tags=c.tags, transcript=c.transcript)
-            for c in (sidecar.clip for sidecar in sidecars)
-        ]
-        vectors = embedder.embed(documents) if embedder and documents else [None] * len(documents)
-        rows = []
-        for sidecar, document, vector in zip(sidecars, documents, vectors, strict=True):
-            clip = sidecar.clip
-            fields = clip.to_json()
-            fields |= {"path": self._folder.relative(clip.path), "tags": clip.tags}
-            fields |= {"segments": sidecar.segments, "embedder": embedder.name if embedder else None}
-            rows.append(IndexRow(**fields, document=document, vector=vector))
-        return rows
 
 
 def _damaged(paths: Iterable[Path]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from audiolib.analyses import measure
 from audiolib.clip import Clip
 from audiolib.composer import MadeAudio
 from audiolib.files import atomic_path, file_sha256, samples_sha256, temporary_path
@@ -59,7 +60,7 @@ def store(folder: LibraryFolder, made: MadeAudio, request: GenerationRequest) ->
     with _all_or_nothing(audio, codes, sidecar):
         clip = write_clip(audio, made, request, clip_id=clip_id)
         write_codes(codes, made.codes)
-        return write_sidecar(sidecar, clip, recipe=made.recipe, codes=codes.name)
+        return write_sidecar(sidecar, clip, recipe=made.recipe, codes=codes.name, more=measure(audio))
 
 
 def write_clip(path: Path, made: MadeAudio, request: GenerationRequest, *, clip_id: str) -> Clip:
