@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from generation.errors import AudioError
+from generation.stream import open_audio, reason_of
+from generation.texts import read_texts
 
 Samples = npt.NDArray[np.float32]
 
@@ -99,7 +101,7 @@ def encode_audio(
                 file.write(given[start : start + _BLOCK])
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise AudioError(
-            f"{container} cannot hold {channels} channel(s) at {sampling_rate} Hz: {_reason(error)}"
+            f"{container} cannot hold {channels} channel(s) at {sampling_rate} Hz: {reason_of(error)}"
         ) from error
     if container == "MP3":
         _write_id3(buffer, **texts)
@@ -143,17 +145,12 @@ def load_audio(path: str | os.PathLike[str]) -> tuple[Samples, int]:
     Raises:
         AudioError: the file is missing, empty, no sound file, or holds samples that are no numbers.
     """
-    import soundfile
-
-    try:
-        audio, rate = soundfile.read(os.fspath(path), dtype="float32")
-    except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
-        raise AudioError(_unreadable(Path(path), error)) from error
-    if audio.shape[0] == 0:
-        raise AudioError(f"{path} holds no samples.")
-    if not np.isfinite(audio).all():
-        raise AudioError(f"{path} holds samples that are no numbers.")
-    return audio, int(rate)
+    with open_audio(path) as stream:
+        blocks = list(stream.blocks())
+        if not blocks:
+            raise AudioError(f"{path} holds no samples.")
+        audio = np.concatenate(blocks)
+        return (audio[:, 0] if stream.channels == 1 else audio), stream.sampling_rate
 
 
 def read_comment(path: str | os.PathLike[str]) -> str | None:
@@ -162,19 +159,7 @@ def read_comment(path: str | os.PathLike[str]) -> str | None:
     Raises:
         AudioError: the file is missing or no sound file.
     """
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(os.fspath(path)) as file:
-            container, comment = file.format, file.comment
-        if container in ("WAV", "WAVEX"):
-            # libsndfile reads texts of at most two thousand bytes.
-            comment = _read_info(Path(path), b"ICMT") or comment
-        elif container == "MP3":
-            comment = _read_id3_comment(Path(path))
-    except (soundfile.SoundFileError, OSError) as error:
-        raise AudioError(_unreadable(Path(path), error)) from error
-    return comment or None
+    return read_texts(path).comment
 
 
 def resample(audio: npt.ArrayLike, from_hz: int, to_hz: int) -> Samples:
@@ -238,56 +223,3 @@ def _write_id3(buffer: io.BytesIO, comment: str | None, title: str | None) -> No
     if comment or title:
         buffer.seek(0)
         tags.save(buffer)
-
-
-def _read_id3_comment(path: Path) -> str | None:
-    from mutagen.id3 import ID3, ID3NoHeaderError
-
-    try:
-        tags: Any = ID3(path)
-    except ID3NoHeaderError:
-        return None
-    found = tags.getall("COMM")
-    plain = [frame for frame in found if not frame.desc] or found
-    return "/".join(plain[0].text) if plain else None
-
-
-def _read_info(path: Path, wanted: bytes) -> str | None:
-    """A text of the RIFF INFO list (Multimedia Programming Interface and Data Specifications 1.0, page 2-14)."""
-    with path.open("rb") as file:
-        if file.read(4) != b"RIFF" or file.read(8)[4:] != b"WAVE":
-            return None
-        while len(head := file.read(8)) == 8:
-            size = int.from_bytes(head[4:], "little")
-            padded = size + size % 2
-            if head[:4] != b"LIST":
-                file.seek(padded, os.SEEK_CUR)
-                continue
-            content = file.read(padded)
-            if content[:4] != b"INFO":
-                continue
-            at = 4
-            while at + 8 <= len(content):
-                name, length = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
-                if name == wanted:
-                    return content[at + 8 : at + 8 + length].split(b"\0", 1)[0].decode("utf-8", "replace")
-                at += 8 + length + length % 2
-    return None
-
-
-def _unreadable(path: Path, error: Exception) -> str:
-    if not path.exists():
-        return f"{path} does not exist."
-    if path.is_dir():
-        return f"{path} is a folder, not a sound file."
-    if isinstance(error, PermissionError) or not os.access(path, os.R_OK):
-        return f"{path} may not be read; check its permissions."
-    return f"{path} cannot be read as a sound file: {_reason(error)}"
-
-
-def _reason(error: Exception) -> str:
-    import soundfile
-
-    if isinstance(error, soundfile.LibsndfileError):
-        return str(error.error_string)
-    return str(error)
