@@ -8,6 +8,7 @@ import errno
 import gc
 import logging
 import random
+import re
 import shutil
 import sys
 import threading
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 TABLE = "clips"
 _ATTEMPTS = 12
 _LONGEST_PAUSE_S = 0.4
+# Where in LanceDB's own source an error arose: nothing to a reader.
+_RUST_PLACE = re.compile(r", /\S+\.rs(:\d+)*")
 
 logger = logging.getLogger(__name__)
 _importing = threading.Lock()
@@ -65,6 +68,22 @@ def drop_table(folder: Path) -> None:
             shutil.rmtree(folder / f"{TABLE}.lance")
 
 
+def overwrite_table(folder: Path, rows: "pa.RecordBatchReader") -> "Table":
+    """Replaces the table, or makes it, in one commit; those who read the old one can finish.
+
+    One that is too damaged to be replaced is dropped first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    database = _connect(folder)
+    if _has_files(folder):
+        try:
+            database.open_table(TABLE)
+        except (RuntimeError, ValueError, OSError):
+            drop_table(folder)
+    mode = "overwrite" if _has_files(folder) else "create"
+    return database.create_table(TABLE, data=rows, schema=rows.schema, mode=mode)
+
+
 def retry(folder: Path, operation: Callable[[], Result]) -> Result:
     """Runs an operation again while other processes' commits come between.
 
@@ -92,6 +111,7 @@ def errors_of(folder: Path) -> Iterator[None]:
         raise
     except (RuntimeError, ValueError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = _RUST_PLACE.sub("", reason)
         if _names_os_error(error, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise IndexingError(f"The disk is full: the search index in {folder} was not written.") from error
         if _names_os_error(error, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):

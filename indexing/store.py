@@ -1,14 +1,14 @@
 """The table of clips: upsert, remove, and everything that is asked of it."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from indexing import lance, lookup, schema, upkeep
+from indexing import lance, lookup, schema, upkeep, whole
 from indexing.errors import EmbedderMismatchError, IndexingError
 from indexing.schema import TEXT_SPACE, IndexRow
 
@@ -281,6 +281,21 @@ class ClipIndex:
 
         with lance.errors_of(self._folder):
             lance.retry(self._folder, optimise)
+
+    def rows(self) -> Iterator[list[IndexRow]]:
+        """Yields every row in batches, read in full, so that damage shows wherever it is."""
+        table = self._open()
+        if table is not None:
+            with lance.errors_of(self._folder):
+                yield from whole.rows(table)
+
+    def replace(
+        self, batches: Iterable[Sequence[IndexRow]], *, dimension: int, spaces: Mapping[str, int]
+    ) -> None:
+        """Replaces all rows in one commit, whatever state the table is in; see `whole.replace`."""
+        table = whole.replace(self._folder, batches, dimension=dimension, spaces=spaces)
+        with lance.errors_of(self._folder):
+            upkeep.furnish(table)
 
     def clear(self) -> None:
         """Drops the table, damaged or not, for a rebuild."""
