@@ -1,5 +1,6 @@
 """The table as a whole: every row read, or all rows replaced in one commit."""
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,30 +42,28 @@ def replace(
     columns = schema.arrow_schema(dimension)
     for space, numbers in spaces.items():
         columns = columns.append(schema.vector_field(space, numbers))
-    failures: list[Exception] = []
-    drawn = _drawn(batches, columns, failures)
     with lance.errors_of(folder):
-        try:
-            return lance.overwrite_table(folder, pa.RecordBatchReader.from_batches(columns, drawn))
-        except (RuntimeError, ValueError, OSError):
-            if failures:  # LanceDB hands on no more than its text
-                raise failures[0] from None
-            raise
-
-
-def _drawn(
-    batches: Iterable[Sequence[IndexRow]], columns: "pa.Schema", failures: list[Exception]
-) -> "Iterator[pa.RecordBatch]":
-    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    # By way of a nameless file: LanceDB would draw rows in a thread of its own, where models cannot run, and
+    # nothing but this file must be given up when drawing them fails.
+    with tempfile.TemporaryFile(dir=folder) as scratch, pa.ipc.new_stream(scratch, columns) as writer:
         for some in batches:
-            by_sound: dict[str | None, list[IndexRow]] = {}
-            for row in some:
-                by_sound.setdefault(row.sound_space, []).append(row)
-            for alike in by_sound.values():
-                yield from _filled(schema.to_arrow(alike, columns), columns).to_batches()
-    except Exception as error:
-        failures.append(error)
-        raise
+            tables = list(_tables(some, columns))
+            with lance.errors_of(folder):
+                for table in tables:
+                    writer.write_table(table)
+        with lance.errors_of(folder):
+            writer.close()
+            scratch.seek(0)
+            return lance.overwrite_table(folder, pa.ipc.open_stream(scratch))
+
+
+def _tables(rows: Sequence[IndexRow], columns: "pa.Schema") -> "Iterator[pa.Table]":
+    by_sound: dict[str | None, list[IndexRow]] = {}
+    for row in rows:
+        by_sound.setdefault(row.sound_space, []).append(row)
+    for alike in by_sound.values():
+        yield _filled(schema.to_arrow(alike, columns), columns)
 
 
 def _filled(table: "pa.Table", columns: "pa.Schema") -> "pa.Table":
