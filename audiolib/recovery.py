@@ -1,24 +1,40 @@
-"""After a crash: audio that has no sidecar yet gets one from the recipe inside it, stale temporaries go."""
+"""A clip's sidecar made again, from what its audio file says of itself and what the index still knows."""
 
 import json
 import os
 import re
-import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from audiolib.checking.survey import is_stale, survey
 from audiolib.clip import Clip, Recipe
+from audiolib.crashpoints import crashpoint
+from audiolib.files import sync_folder
 from audiolib.folder import LibraryFolder, utc_text
-from audiolib.ids import ID_PATTERN, time_of
+from audiolib.ids import time_of
 from audiolib.prompts import title_of
-from audiolib.requests import FORMATS
-from audiolib.sidecars import write_sidecar
+from audiolib.sidecars import Sidecar, write_sidecar
 
-_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.\w+)?")
-_STALE_SECONDS: Final = 600  # whatever is younger may be another process at work
-_SUFFIXES: Final = tuple(f".{name}" for name in FORMATS)
+if TYPE_CHECKING:
+    from indexing.schema import IndexRow
+
+# What people and Whisper said of a clip stands in its row as well, and nowhere in its audio.
+_FROM_ROW: Final = (
+    "title",
+    "prompt",
+    "tags",
+    "rating",
+    "created_at",
+    "kind",
+    "parent_id",
+    "transcript",
+    "language",
+    "license",
+    "model",
+    "seed",
+)
 
 
 def complete_clips(folder: LibraryFolder) -> int:
@@ -33,24 +49,11 @@ def complete_clips(folder: LibraryFolder) -> int:
     Raises:
         OSError: A sidecar cannot be written.
     """
-    known = {path.stem for path in folder.sidecar_paths()}
+    found = survey(folder)
     completed = 0
-    for path in _old_files(folder):
-        match = ID_PATTERN.match(path.name)
-        if match is None or match[0] in known or not path.name.endswith(_SUFFIXES):
-            continue
-        found = _read_comment(path, match[0])
-        if found is None:
-            continue
-        clip, recipe = found
-        codes = path.with_name(f"{clip.id}.codes.npz")
-        write_sidecar(
-            path.with_name(f"{clip.id}.json"),
-            clip,
-            recipe=recipe,
-            codes=codes.name if codes.exists() else None,
-        )
-        completed += 1
+    for clip_id, paths in found.audio.items():
+        if clip_id not in found.sidecars and len(paths) == 1 and is_stale(paths[0]):
+            completed += restore_sidecar(folder, paths[0], clip_id) is not None
     return completed
 
 
@@ -66,48 +69,136 @@ def sweep_temporaries(folder: LibraryFolder) -> int:
     Raises:
         OSError: One cannot be removed.
     """
-    swept = 0
-    for path in _old_files(folder):
-        if _TEMPORARY.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-            swept += 1
-    return swept
+    stale = survey(folder).temporaries
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)
 
 
-def _old_files(folder: LibraryFolder) -> Iterator[Path]:
-    before = time.time() - _STALE_SECONDS
-    for home, _, names in os.walk(folder.audio):
-        for name in names:
-            path = Path(home, name)
-            try:
-                if path.lstat().st_mtime < before:
-                    yield path
-            except FileNotFoundError:
-                continue
+def restore_sidecar(
+    folder: LibraryFolder, audio: Path, clip_id: str, *, row: "IndexRow | None" = None
+) -> Sidecar | None:
+    """Write a clip's sidecar again; one that is there and damaged is kept beside it under another name.
 
+    Args:
+        folder: The library.
+        audio: The clip's audio file.
+        clip_id: Its id.
+        row: What the index knows of the clip; it is believed where it is about the same samples.
 
-def _read_comment(path: Path, clip_id: str) -> tuple[Clip, Recipe] | None:
-    """The clip and the recipe that an audio file tells of, `None` when it tells of none or of another clip."""
+    Returns:
+        The sidecar; `None` when nothing says what the clip is, or its audio cannot be read.
+
+    Raises:
+        LibraryBusyError: Another process holds the lock.
+        OSError: A file cannot be written.
+    """
+    from audiolib.analyses import measure
     from audiolib.recording import read_facts
+    from generation.errors import AudioError
+
+    try:
+        facts = asdict(read_facts(audio))
+        measured = measure(audio)
+    except (AudioError, OSError):
+        return None
+    if row is not None and row.audio_sha256 != facts["audio_sha256"]:
+        row = None
+    comment = _read_comment(audio)
+    known = _from_comment(comment) if comment.get("id") == clip_id else None
+    if known is None and row is None and ("audiolib" in comment or not _named_by_us(audio, clip_id)):
+        return None  # another clip's audio, or not named as ours are
+    fields, recipe = known or ({"title": _title_of(audio, clip_id), "kind": "imported"}, None)
+    fields = {"id": clip_id, "created_at": utc_text(time_of(clip_id)), **fields, **_from_row(row)}
+    blank = {"prompt": None, "model": None, "seed": None}
+    try:
+        clip = Clip.from_json({**blank, **fields, **facts, "path": str(audio)})
+    except ValueError:
+        return None
+    path = audio.with_name(f"{clip_id}.json")
+    codes = audio.with_name(f"{clip_id}.codes.npz")
+    more = {**measured, **_segments(row)}
+    with folder.lock():
+        keep_aside(path)
+        crashpoint("repair.kept-aside")
+        return write_sidecar(
+            path, clip, recipe=recipe, codes=codes.name if recipe and codes.exists() else None, more=more
+        )
+
+
+def keep_aside(path: Path) -> Path | None:
+    """Give a file a second name that no check looks at, so that nothing is lost when it is replaced.
+
+    Args:
+        path: The file; nothing happens when it is not there.
+
+    Returns:
+        The second name, like `<name>.damaged`.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    number = 1
+    while path.exists():
+        aside = path.with_name(f"{path.name}.damaged{'' if number == 1 else f'-{number}'}")
+        try:
+            with aside.open("xb") as file:  # a copy: file systems without links are libraries too
+                file.write(path.read_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            if aside.read_bytes() == path.read_bytes():
+                return aside  # kept by a repair that was cut off
+            number += 1
+            continue
+        sync_folder(aside.parent)
+        return aside
+    return None
+
+
+def _read_comment(path: Path) -> Mapping[str, Any]:
+    """What an audio file tells of itself; empty when it tells nothing."""
     from generation.audio import read_comment
     from generation.errors import AudioError
 
     try:
         document = json.loads(read_comment(path) or "null")
-        if not isinstance(document, dict) or document.get("id") != clip_id:
-            return None
-        recipe = Recipe.from_json(document.get("recipe") or {})
-        facts = asdict(read_facts(path))
-        own = {
-            "path": str(path),
-            "prompt": recipe.prompt,
-            "title": title_of(recipe.prompt),
-            "model": recipe.model,
-            "seed": recipe.seed,
-            "created_at": utc_text(time_of(clip_id)),
-            "kind": "generated",
-            "parent_id": recipe.parent_id,
-        }
-        return Clip.from_json({**document, **facts, **own}), recipe
-    except (AudioError, ValueError, OSError):
+    except (AudioError, ValueError, OSError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _from_comment(comment: Mapping[str, Any]) -> tuple[dict[str, Any], Recipe] | None:
+    try:
+        recipe = Recipe.from_json(comment.get("recipe") or {})
+    except ValueError:
         return None
+    fields = {
+        "prompt": recipe.prompt,
+        "title": title_of(recipe.prompt),
+        "model": recipe.model,
+        "seed": recipe.seed,
+        "kind": "generated",
+        "parent_id": recipe.parent_id,
+        **{name: comment[name] for name in ("tags", "license") if name in comment},
+    }
+    return fields, recipe
+
+
+def _from_row(row: "IndexRow | None") -> dict[str, Any]:
+    if row is None:
+        return {}
+    fields = {name: getattr(row, name) for name in _FROM_ROW}
+    return {**fields, "tags": list(row.tags), "title": row.title or ""}
+
+
+def _segments(row: "IndexRow | None") -> dict[str, Any]:
+    return {"segments": [asdict(segment) for segment in row.segments]} if row and row.segments else {}
+
+
+def _named_by_us(audio: Path, clip_id: str) -> bool:
+    return re.fullmatch(rf"{clip_id}(-[^/]*)?\.\w+", audio.name) is not None
+
+
+def _title_of(audio: Path, clip_id: str) -> str:
+    return audio.stem.removeprefix(clip_id).strip("-").replace("-", " ") or "untitled"
