@@ -106,6 +106,21 @@ def seconds(value: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
+def size(number: int) -> str:
+    """Return a number of bytes like `1.2 MB`, in powers of 1000."""
+    value = float(number)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
+def clips(number: int) -> str:
+    """Return a number of clips like `1 clip`."""
+    return "1 clip" if number == 1 else f"{number:,} clips"
+
+
 def local_time(text: str) -> str:
     """Return an ISO 8601 moment as people here read it, like `2026-11-22 12:14`; other text as it is."""
     from datetime import datetime

@@ -29,9 +29,11 @@ class Keeping(LibraryBase):
             IndexingError: The index cannot be read or written, or was made with another embedder.
         """
         from audiolib.recovery import complete_clips, sweep_temporaries
+        from audiolib.trash import Trash
 
         self._require()
         self._folder.create(embedder=self._catalogue.embedder_name())
+        Trash(self._folder).mend()  # first, so that no removed clip is taken for one that lacks its sidecar
         completed = complete_clips(self._folder)
         sweep_temporaries(self._folder)
         if rebuild:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
+
+from library_files import clips_of
 
 # A machine that is busy with other things is no reason to fail.
 hypothesis_settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -61,6 +64,23 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: Path) -> Non
 def library(tmp_path: Path) -> AudioLibrary:
     """An empty library."""
     return AudioLibrary(tmp_path / "library", settings=Settings(model="tiny", lock_timeout=5))
+
+
+@pytest.fixture(scope="session")
+def _stock(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
+    """A library of three indexed clips, to be copied."""
+    path = tmp_path_factory.mktemp("stock") / "library"
+    library = AudioLibrary(path, settings=Settings(model=str(models / "tiny")))
+    clips_of(library, "calm piano", "happy rock", "techno")
+    return path
+
+
+@pytest.fixture
+def stocked(tmp_path: Path, _stock: Path) -> AudioLibrary:
+    """A library of three indexed clips of a fifth of a second: calm piano, happy rock, techno."""
+    path = tmp_path / "stocked"
+    shutil.copytree(_stock, path)
+    return AudioLibrary(path, settings=Settings(model="tiny", lock_timeout=5))
 
 
 @pytest.fixture

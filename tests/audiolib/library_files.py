@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from audiolib import Clip
+from audiolib import AudioLibrary, Clip, GenerationRequest
 
 
 def files_of(folder: Path) -> set[str]:
@@ -36,3 +36,15 @@ def bare_clip(path: Path, clip_id: str) -> Clip:
         sha256="a",
         audio_sha256="b",
     )
+
+
+def clips_of(library: AudioLibrary, *prompts: str, index: bool = True) -> list[Clip]:
+    """Clips of a fifth of a second, made by the tiny model of the settings.
+
+    Args:
+        library: Where they go.
+        prompts: One for each clip.
+        index: Make them searchable.
+    """
+    requests = [GenerationRequest(prompt=prompt, duration=0.2, seed=7) for prompt in prompts]
+    return list(library.generate_all(requests, index=index))
