@@ -1,20 +1,28 @@
-"""Finding clips: listed from the files, searched in the index, or near enough to be used again."""
+"""Finding clips: listed from the files, selected and searched in the index, or near enough to be used again."""
 
 import logging
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from audiolib.catalogue import Catalogue
 from audiolib.clip import Clip, SearchHit
-from audiolib.errors import LibraryError
+from audiolib.errors import InvalidInputError, LibraryError
 from audiolib.folder import LibraryFolder
+from audiolib.ids import ID_PATTERN
+from audiolib.selection import SORTS, Selection
 from audiolib.sidecars import read_sidecar
+
+if TYPE_CHECKING:
+    from indexing.filters import Filters
 
 REUSE_SCORE: Final = 0.95
 """Scores of true paraphrases end at 0.66 and "loud piano" reaches 0.75 for "calm piano": only near 1 is the same."""
 
 _REUSE_CANDIDATES: Final = 20
 _log = logging.getLogger(__name__)
+Broken = Callable[[str], None]
 
 
 class Finder:
@@ -29,17 +37,68 @@ class Finder:
         self._folder = folder
         self._catalogue = catalogue
 
-    def newest(
-        self, *, limit: int | None = None, broken: Callable[[str], None] | None = None
-    ) -> Iterator[Clip]:
+    def newest(self, *, limit: int | None = None, broken: Broken | None = None) -> Iterator[Clip]:
         """Yield the clips, newest first; see `AudioLibrary.list`."""
-        for path in self._folder.sidecar_paths()[::-1][:limit]:
+        return self._read(self._folder.sidecar_paths()[::-1][:limit], broken)
+
+    def select(
+        self,
+        *,
+        filters: "Filters | None" = None,
+        sort: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        broken: Broken | None = None,
+    ) -> Selection:
+        """Select clips: all from the files, some or in another order from the index; see `AudioLibrary.list`."""
+        if sort is not None and sort not in SORTS:
+            raise InvalidInputError(f"Clips cannot be sorted by {sort!r}. Use one of: {', '.join(SORTS)}.")
+        if not filters and sort in (None, "created"):
+            paths = self._folder.sidecar_paths()
+            chosen = (paths if reverse else paths[::-1])[:limit]
+            return Selection(total=len(chosen), clips=self._read(chosen, broken))
+        column, descending = SORTS[sort or "created"]
+        ids = self._catalogue.select(
+            filters=self.resolved(filters), sort=column, descending=descending != reverse, limit=limit
+        )
+        self._say_missing(self._catalogue.missing(), "not indexed yet")
+        return Selection(total=len(ids), clips=self._read(self._paths(ids), broken))
+
+    def resolved(self, filters: "Filters | None") -> "Filters | None":
+        """Return the filters with a parent that is named like a clip given by its id.
+
+        Args:
+            filters: What is asked for.
+
+        Raises:
+            ClipNotFoundError: There is no such parent.
+            AmbiguousClipError: The ending fits several clips.
+        """
+        # A whole id is taken as it is: the variations of a clip that was removed are still there.
+        if filters is None or filters.parent is None or ID_PATTERN.fullmatch(filters.parent.upper()):
+            return filters
+        return replace(filters, parent=self._folder.resolve(filters.parent).stem)
+
+    def _paths(self, ids: list[str]) -> Iterator[Path]:
+        for clip_id in ids:
+            try:
+                yield self._folder.sidecar_path(clip_id)
+            except LookupError:
+                continue  # its files are gone; the next `index` drops the row
+
+    def _read(self, paths: Iterable[Path], broken: Broken | None) -> Iterator[Clip]:
+        for path in paths:
             try:
                 yield read_sidecar(path).clip
             except FileNotFoundError:
                 continue  # removed meanwhile
             except LibraryError as error:
                 (broken or _log.warning)(str(error))
+
+    def _say_missing(self, number: int, what: str) -> None:
+        if number:
+            are = "One clip is" if number == 1 else f"{number:,} clips are"
+            _log.warning("%s %s. `audiolib index` catches up.", are, what)
 
     def search(self, words: str, *, limit: int, one_off: bool = False) -> list[SearchHit]:
         """Return the clips nearest to some words, best first; see `AudioLibrary.search`."""
@@ -55,10 +114,7 @@ class Finder:
             hits.append(SearchHit(clip=clip, score=found.score))
             if len(hits) == limit:
                 break
-        waiting = self._catalogue.unsearchable()
-        if waiting:
-            are = "One clip is" if waiting == 1 else f"{waiting:,} clips are"
-            _log.warning("%s not searchable yet. `audiolib index` catches up.", are)
+        self._say_missing(self._catalogue.unsearchable(), "not searchable yet")
         return hits
 
     def reusable(self, prompt: str) -> Iterator[Clip]:

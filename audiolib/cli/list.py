@@ -1,20 +1,34 @@
 """`audiolib list`: the clips that are there."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from audiolib.cli import output
+from audiolib.cli.filters import filter_options, sort_options
 from audiolib.cli.options import json_option, library_option, open_library
+
+if TYPE_CHECKING:
+    from indexing.filters import Filters
 
 
 @click.command("list")
-@click.option("-n", "--limit", type=click.IntRange(min=1), help="Only this many of the newest.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="So many at most.")
+@sort_options
+@filter_options
 @library_option
 @json_option
-def list_command(limit: int | None, library_path: Path | None, as_json: bool) -> None:
-    """List the clips, newest first."""
-    clips = open_library(library_path).list(limit=limit)
+def list_command(
+    limit: int | None,
+    sort: str | None,
+    reverse: bool,
+    filters: "Filters",
+    library_path: Path | None,
+    as_json: bool,
+) -> None:
+    """List the clips, newest first, or those that meet every condition."""
+    clips = open_library(library_path).list(filters=filters, sort=sort, reverse=reverse, limit=limit)
     if as_json:
         for clip in clips:
             output.json_line(clip.to_json())
@@ -30,7 +44,7 @@ def list_command(limit: int | None, library_path: Path | None, as_json: bool) ->
         for clip in clips
     ]
     if not rows:
-        output.notice("The library is empty.")
+        output.notice("No clip is like that." if filters else "The library is empty.")
         return
     output.table(
         (

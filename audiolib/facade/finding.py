@@ -2,11 +2,15 @@
 
 import os
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from audiolib.clip import Clip, Recipe, SearchHit
 from audiolib.errors import InvalidInputError
 from audiolib.facade.base import LibraryBase
 from audiolib.prompts import clean_prompt
+
+if TYPE_CHECKING:
+    from indexing.filters import Filters
 
 Hits = list[SearchHit]  # named here because the class has a method called `list`
 
@@ -39,19 +43,34 @@ class Finding(LibraryBase):
         return self._sidecar(reference).recipe
 
     def list(
-        self, *, limit: int | None = None, broken: Callable[[str], None] | None = None
+        self,
+        *,
+        filters: "Filters | None" = None,
+        sort: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        broken: Callable[[str], None] | None = None,
     ) -> Iterator[Clip]:
-        """Yield the clips, newest first; the files are read, not the index.
+        """Yield clips, newest first. Without filters and sorting the files are read, not the index.
 
         Args:
+            filters: Only clips like this.
+            sort: The order, one of `audiolib.selection.SORTS`: created and rating begin with the newest and the
+                best, the others with A or the lowest; clips without a value come last.
+            reverse: The other way round.
             limit: How many at most.
             broken: Called with a sentence for each sidecar that cannot be read; logged when `None`.
 
         Raises:
+            InvalidInputError: There is no such order.
             LibraryError: There is no library, or it is of a newer format.
+            IndexingError: The index, which filters and sorting need, cannot be read.
         """
         self._require()
-        yield from self._finder.newest(limit=limit, broken=broken)
+        selection = self._finder.select(
+            filters=filters, sort=sort, reverse=reverse, limit=limit, broken=broken
+        )
+        yield from selection.clips
 
     def search(self, query: str, *, limit: int = 10, one_off: bool = False) -> Hits:
         """Find clips by meaning.

@@ -1,0 +1,89 @@
+"""The folder that an export goes to: empty, or one of ours to be brought up to date; never somebody's own files."""
+
+import errno
+import json
+import os
+import re
+from pathlib import Path
+from typing import Final, Literal
+
+from audiolib.errors import InvalidInputError
+from audiolib.files import check_writable, write_bytes
+
+Kind = Literal["files", "parquet"]
+
+_MARKER: Final = ".audiolib-export.json"
+_FORMAT: Final = 1
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.[a-z0-9]+)?")
+# What systems put onto a disk by themselves; hidden files are passed over as well.
+_SYSTEMS_OWN: Final = frozenset({"System Volume Information", "$RECYCLE.BIN", "lost+found", "desktop.ini"})
+
+
+def prepare_target(folder: Path, *, kind: Kind, update: bool, library: Path) -> Path:
+    """Make sure that an export may go to a folder, make it, and mark it as ours.
+
+    Args:
+        folder: Where to; need not exist.
+        kind: What is going to be written.
+        update: An earlier export of the same kind may be there.
+        library: The library's folder, which the export must not be in.
+
+    Returns:
+        The folder, absolute.
+
+    Raises:
+        InvalidInputError: It holds something else, or is in the library.
+        OSError: It cannot be made or written.
+    """
+    root = Path(os.path.abspath(folder.expanduser()))
+    if root.resolve().is_relative_to(library.resolve()):
+        raise InvalidInputError(f"{root} is in the library itself. Choose a folder outside of it.")
+    if root.exists() and not root.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(root))
+    if root.is_dir():
+        _check_content(root, kind=kind, update=update)
+    check_writable(root)
+    root.mkdir(parents=True, exist_ok=True)
+    _sweep(root)
+    write_bytes(root / _MARKER, json.dumps({"format": _FORMAT, "kind": kind}).encode() + b"\n")
+    return root
+
+
+def _check_content(root: Path, *, kind: Kind, update: bool) -> None:
+    found = _earlier_kind(root)
+    if found is None:
+        if any(not name.startswith(".") and name not in _SYSTEMS_OWN for name in os.listdir(root)):
+            raise InvalidInputError(
+                f"{root} holds other files already. Choose a folder that is empty or not there yet."
+            )
+    elif not update:
+        raise InvalidInputError(
+            f"{root} holds an earlier export. --update adds what is missing there; or choose another folder."
+        )
+    elif found != kind:
+        with_or_without = "with" if found == "parquet" else "without"
+        raise InvalidInputError(
+            f"{root} holds an export of another kind. Use --update {with_or_without} --parquet, or another folder."
+        )
+
+
+def _earlier_kind(root: Path) -> str | None:
+    try:
+        marker = json.loads((root / _MARKER).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        marker = None
+    if not isinstance(marker, dict) or marker.get("format") != _FORMAT:
+        raise InvalidInputError(f"{root} was exported by another version of audiolib. Choose another folder.")
+    return str(marker.get("kind"))
+
+
+def _sweep(root: Path) -> None:
+    """Remove temporaries that a killed export left."""
+    if _earlier_kind(root) is None:
+        return
+    for folder, _, names in os.walk(root):
+        for name in names:
+            if _TEMPORARY.fullmatch(name):
+                Path(folder, name).unlink(missing_ok=True)
