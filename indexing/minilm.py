@@ -136,9 +136,28 @@ class BertEncoder(nn.Module):
         return pooled / mx.maximum(mx.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
 
 
+# erf(x) = x P(x^2) / Q(x^2) on [-4, 4], outside of which it is 1 in float32: the coefficients that Eigen uses,
+# highest power first.
+_ERF_P = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
+          -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02)  # fmt: skip
+_ERF_Q = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03,
+          -1.42647390514189e-02)  # fmt: skip
+
+
 def _gelu(x: mx.array) -> mx.array:
-    # nn.gelu is compiled, which on a CPU calls a C++ compiler and takes a second.
-    return x * (1 + mx.erf(x * 0.5**0.5)) / 2
+    # nn.gelu is compiled, which on a CPU calls a C++ compiler and takes a second. mx.erf goes number by number there:
+    # it was half the time of the whole network. Products and sums go by vectors, five times as fast.
+    scaled = mx.clip(x * 0.5**0.5, -4, 4)
+    squared = scaled * scaled
+    return x * (1 + scaled * _polynomial(_ERF_P, squared) / _polynomial(_ERF_Q, squared)) * 0.5
+
+
+def _polynomial(coefficients: Sequence[float], x: mx.array) -> mx.array:
+    """By Horner's rule, highest power first."""
+    value = coefficients[0] * x + coefficients[1]
+    for coefficient in coefficients[2:]:
+        value = value * x + coefficient
+    return value
 
 
 class MiniLM:
