@@ -1,53 +1,24 @@
-"""The library's use of the search index: rows from clips, vectors from words, catching up, searching."""
+"""The library's use of the search index: rows written and removed, the embedder, searching."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from audiolib.errors import LibraryError
 from audiolib.folder import LibraryFolder
-from audiolib.requests import Progress
 from audiolib.rows import rows_of
 from audiolib.settings import Settings
-from audiolib.sidecars import Sidecar, read_sidecar
+from audiolib.sidecars import Sidecar
 
 if TYPE_CHECKING:
     from indexing.embed import Embedder
     from indexing.store import ClipIndex, IndexHit
 
-_BATCH: Final = 500
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexReport:
-    """What `index` did.
-
-    Attributes:
-        clips: Clips in the library that can be read.
-        embedded: Clips that got a vector now.
-        pending: Clips that still have none.
-        reason: Why they have none.
-        removed: Rows taken out because their files are gone.
-        completed: Clips that a crash had left without a sidecar and that have one now.
-        broken: Sidecars that cannot be read, each as a sentence.
-        embedder: The model that turns words into vectors here.
-    """
-
-    clips: int
-    embedded: int
-    pending: int
-    reason: str | None
-    removed: int
-    completed: int
-    broken: tuple[str, ...]
-    embedder: str
-
-
 class Catalogue:
-    """Keeps the index in step with the files.
+    """Keeps the index in step with the files, clip by clip.
 
     Args:
         folder: The library.
@@ -58,7 +29,7 @@ class Catalogue:
         self._folder = folder
         self._settings = settings
         self._embedder: Embedder | None = None
-        self._failure: str | None = None
+        self.failure: str | None = None
         self._warned: set[str] = set()
 
     def embedder_name(self) -> str:
@@ -97,7 +68,7 @@ class Catalogue:
         from indexing.errors import IndexingError
 
         try:
-            embedder = self._available_embedder()
+            embedder = self.available_embedder()
             rows = rows_of(self._folder, sidecars, embedder)
             with self._folder.lock():
                 self._index().upsert(rows)
@@ -119,53 +90,6 @@ class Catalogue:
             self._warn(
                 f"The search index still names clips that are gone: {error} `audiolib index` catches up."
             )
-
-    def catch_up(self, *, progress: Progress | None = None, name: str | None = None) -> IndexReport:
-        """Index what is missing, embed what is pending, drop rows whose files are gone.
-
-        Args:
-            progress: Called with the clips done and the clips in all.
-            name: The embedder that the caller expects; another one than the index's is refused.
-
-        Raises:
-            EmbedderMismatchError: The index was made with another embedder.
-            EmbedderUnavailableError: The embedder that was asked for is not on this machine.
-            IndexingError: The index cannot be read or written.
-            LibraryBusyError: Another process holds the lock.
-        """
-        index = self._index()
-        paths = {path.stem: path for path in self._folder.sidecar_paths()}
-        gone = sorted(index.ids() - paths.keys())
-        if gone:
-            with self._folder.lock():
-                index.remove([clip_id for clip_id in gone if not self._exists(clip_id)])
-        embedder = self.load_embedder(name) if name else self._available_embedder(warn=False)
-        if name and embedder:
-            self._adopt(embedder.name)
-        known, pending = index.ids(), set(index.pending_ids())
-        missing = [i for i in paths if i not in known or (embedder is not None and i in pending)]
-        broken = _damaged(paths[clip_id] for clip_id in sorted(paths.keys() - set(missing)))
-        return self._write(paths, missing, embedder, removed=len(gone), broken=broken, progress=progress)
-
-    def rebuild(self, *, embedder: str | None = None, progress: Progress | None = None) -> IndexReport:
-        """Drop the index and make it again from the sidecars.
-
-        Args:
-            embedder: Another embedder from now on.
-            progress: Called with the clips done and the clips in all.
-
-        Raises:
-            EmbedderUnavailableError: The embedder that was asked for is not on this machine; nothing was dropped.
-            IndexingError: The index cannot be written.
-            LibraryBusyError: Another process holds the lock.
-        """
-        loaded = self.load_embedder(embedder) if embedder else self._available_embedder(warn=False)
-        with self._folder.lock():
-            self._index().clear()
-            if embedder and loaded:
-                self._folder.update_manifest(embedder=loaded.name)
-        paths = {path.stem: path for path in self._folder.sidecar_paths()}
-        return self._write(paths, list(paths), loaded, removed=0, progress=progress)
 
     def search(self, query: str, *, one_off: bool = False) -> Iterator["IndexHit"]:
         """Yield the clips nearest to a query, best first.
@@ -190,17 +114,26 @@ class Catalogue:
         indexed = index.count() - len(index.pending_ids())
         return max(0, len(self._folder.sidecar_paths()) - indexed)
 
+    @property
+    def index(self) -> "ClipIndex":
+        """The table."""
+        return self._index()
+
     def _index(self) -> "ClipIndex":
         from indexing.store import ClipIndex
 
         return ClipIndex(self._folder.index)
 
-    def _exists(self, clip_id: str) -> bool:
-        """Looked at again under the lock: another process may have just stored it."""
-        return (self._folder.month_folder(clip_id) / f"{clip_id}.json").exists()
+    def adopt(self, name: str) -> None:
+        """Make an embedder the library's own, as long as no vectors of another one are stored.
 
-    def _adopt(self, name: str) -> None:
-        """Make an embedder the library's own, as long as no vectors of another one are stored."""
+        Args:
+            name: The embedder.
+
+        Raises:
+            EmbedderMismatchError: There are vectors of another one.
+            LibraryBusyError: Another process holds the lock.
+        """
         from indexing.errors import EmbedderMismatchError
 
         stored = self._index().embedder()
@@ -211,14 +144,18 @@ class Catalogue:
             )
         self._folder.update_manifest(embedder=name)
 
-    def _available_embedder(self, *, warn: bool = True) -> "Embedder | None":
-        """The embedder, or `None` with the reason kept: clips are stored with their vector pending."""
+    def available_embedder(self, *, warn: bool = True) -> "Embedder | None":
+        """Return the embedder, or `None` with the reason kept: clips are stored with their vector pending.
+
+        Args:
+            warn: Log the reason, once.
+        """
         from indexing.errors import EmbedderUnavailableError
 
         try:
             return self.load_embedder()
         except EmbedderUnavailableError as error:
-            self._failure = str(error)
+            self.failure = str(error)
             if warn:
                 self._warn(f"Clips are stored but not searchable yet: {error}")
             return None
@@ -227,55 +164,3 @@ class Catalogue:
         if sentence not in self._warned:  # once is enough, not for each of a thousand clips
             self._warned.add(sentence)
             _log.warning("%s", sentence)
-
-    def _write(
-        self,
-        paths: dict[str, Path],
-        wanted: Sequence[str],
-        embedder: "Embedder | None",
-        *,
-        removed: int,
-        broken: Sequence[str] = (),
-        progress: Progress | None,
-    ) -> IndexReport:
-        broken = list(broken)
-        embedded = 0
-        for start in range(0, len(wanted), _BATCH):
-            sidecars: list[Sidecar] = []
-            for clip_id in wanted[start : start + _BATCH]:
-                try:
-                    sidecars.append(read_sidecar(paths[clip_id]))
-                except FileNotFoundError:
-                    continue  # removed meanwhile
-                except LibraryError as error:
-                    broken.append(str(error))
-            rows = rows_of(self._folder, sidecars, embedder)  # outside the lock: embedding takes its time
-            with self._folder.lock():
-                self._index().upsert(rows)
-            embedded += sum(row.vector is not None for row in rows)
-            if progress is not None:
-                progress(min(start + _BATCH, len(wanted)), len(wanted))
-        pending = len(self._index().pending_ids())
-        return IndexReport(
-            clips=len(paths) - len(broken),
-            embedded=embedded,
-            pending=pending,
-            reason=self._failure if pending else None,
-            removed=removed,
-            completed=0,
-            broken=tuple(broken),
-            embedder=embedder.name if embedder else self.embedder_name(),
-        )
-
-
-def _damaged(paths: Iterable[Path]) -> list[str]:
-    """What is wrong with sidecars whose rows need nothing; `index` is where people look for damage."""
-    broken = []
-    for path in paths:
-        try:
-            read_sidecar(path)
-        except FileNotFoundError:
-            continue  # removed meanwhile
-        except LibraryError as error:
-            broken.append(str(error))
-    return broken

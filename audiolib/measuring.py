@@ -21,6 +21,22 @@ def is_measured(sidecar: Sidecar) -> bool:
     return sidecar.descriptors_version is not None and sidecar.descriptors_version >= DESCRIPTORS_VERSION
 
 
+def unmeasured(folder: LibraryFolder) -> list[Path]:
+    """Return the sidecars of clips that should be measured; damaged ones are passed over.
+
+    Args:
+        folder: The library.
+    """
+    paths = []
+    for path in folder.sidecar_paths():
+        try:
+            if not is_measured(read_sidecar(path)):
+                paths.append(path)
+        except (LibraryError, OSError):
+            continue
+    return paths
+
+
 def measure_clips(
     folder: LibraryFolder, paths: Sequence[Path], *, progress: Progress | None = None
 ) -> tuple[list[str], list[str]]:

@@ -34,7 +34,7 @@ def rows_of(
         sidecars: The clips.
         embedder: Turns their words into vectors; pending without one.
     """
-    from indexing.analysis import SOUND_SPACE
+    from indexing.analysis import SOUND_DIMENSION, SOUND_SPACE
     from indexing.schema import IndexRow
 
     documents = [document_of(sidecar) for sidecar in sidecars]
@@ -42,7 +42,7 @@ def rows_of(
     rows = []
     for sidecar, document, vector in zip(sidecars, documents, vectors, strict=True):
         clip = sidecar.clip
-        sound = decode(sidecar.vectors.get(SOUND_SPACE, ""))
+        sound = decode(sidecar.vectors.get(SOUND_SPACE, ""), dimension=SOUND_DIMENSION)
         fields = clip.to_json()
         fields |= {"path": folder.relative(clip.path), "tags": clip.tags, "has_speech": clip.has_speech}
         fields |= {"segments": sidecar.segments, "embedder": embedder.name if embedder else None}

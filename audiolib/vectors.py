@@ -19,11 +19,12 @@ def encode(vector: "np.ndarray") -> str:
     return base64.b64encode(np.asarray(vector, dtype="<f2").tobytes()).decode("ascii")
 
 
-def decode(text: str) -> "np.ndarray | None":
+def decode(text: str, *, dimension: int | None = None) -> "np.ndarray | None":
     """Return the vector `(D,)` float32 that `encode` made into text; `None` when it is damaged.
 
     Args:
         text: From a sidecar, which people may have edited.
+        dimension: How many numbers it must have; any number when `None`.
     """
     import numpy as np
 
@@ -31,4 +32,6 @@ def decode(text: str) -> "np.ndarray | None":
         vector = np.frombuffer(base64.b64decode(text, validate=True), dtype="<f2").astype(np.float32)
     except (binascii.Error, ValueError):
         return None
-    return vector if len(vector) and np.isfinite(vector).all() and vector.any() else None
+    if dimension not in (None, len(vector)) or not len(vector):
+        return None
+    return vector if np.isfinite(vector).all() and vector.any() else None

@@ -81,7 +81,8 @@ def overwrite_table(folder: Path, rows: "pa.RecordBatchReader") -> "Table":
         except (RuntimeError, ValueError, OSError):
             drop_table(folder)
     mode = "overwrite" if _has_files(folder) else "create"
-    return database.create_table(TABLE, data=rows, schema=rows.schema, mode=mode)
+    # LanceDB takes a null, where a clip has no vector, for a bad vector; bad ones were refused in to_arrow.
+    return database.create_table(TABLE, data=rows, schema=rows.schema, mode=mode, on_bad_vectors="null")
 
 
 def retry(folder: Path, operation: Callable[[], Result]) -> Result:

@@ -41,6 +41,8 @@ def index_command(
         output.result(f"{_clips(report.clips)} in the library, {report.embedded} newly embedded.")
         if report.completed:
             output.result(f"{_clips(report.completed)} that a crash had cut off can be found again.")
+        if report.measured:
+            output.result(f"{_clips(report.measured)} measured.")
         if report.removed:
             output.result(f"{report.removed} whose files are gone were taken out of the index.")
         if report.pending:

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from audiolib.catalogue import IndexReport
 from audiolib.facade.base import LibraryBase
+from audiolib.reindexing import IndexReport, Reindexing
 from audiolib.requests import Progress
 
 if TYPE_CHECKING:
@@ -19,15 +19,19 @@ class Keeping(LibraryBase):
     ) -> IndexReport:
         """Bring the search index up to date with the files, and finish what a crash cut off.
 
+        Clips that were never measured are, which takes longer than all else; what was done stays done when it is
+        interrupted.
+
         Args:
-            rebuild: Drop it and make it again.
+            rebuild: Make it again from the sidecars; the old one serves searches until the new one is whole.
             embedder: The embedder to use from now on; for a change of embedder `rebuild` is needed.
-            progress: Called with the clips done and the clips in all.
+            progress: Called with the clips done and the clips in all, for measuring and then for indexing.
 
         Raises:
             LibraryError: There is no library, it is of a newer format, or in use.
             IndexingError: The index cannot be read or written, or was made with another embedder.
         """
+        from audiolib.measuring import measure_clips, unmeasured
         from audiolib.recovery import complete_clips, sweep_temporaries
         from audiolib.trash import Trash
 
@@ -36,11 +40,15 @@ class Keeping(LibraryBase):
         Trash(self._folder).mend()  # first, so that no removed clip is taken for one that lacks its sidecar
         completed = complete_clips(self._folder)
         sweep_temporaries(self._folder)
+        measured, unreadable = measure_clips(self._folder, unmeasured(self._folder), progress=progress)
+        reindexing = Reindexing(self._folder, self._catalogue)
         if rebuild:
-            report = self._catalogue.rebuild(embedder=embedder, progress=progress)
+            report = reindexing.rebuild(embedder=embedder, progress=progress)
         else:
-            report = self._catalogue.catch_up(name=embedder, progress=progress)
-        return replace(report, completed=completed)
+            report = reindexing.catch_up(name=embedder, progress=progress)
+        return replace(
+            report, completed=completed, measured=len(measured), broken=(*report.broken, *unreadable)
+        )
 
     def transcribe(
         self, *, whisper: str | None = None, progress: Progress | None = None
