@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from audiolib.crashpoints import crashpoint
 from audiolib.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = temporary_path(target)
     try:
         yield temporary
+        crashpoint("file.written")
         sync_file(temporary)
         os.replace(temporary, target)
+        crashpoint("file.renamed")
         sync_folder(target.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)

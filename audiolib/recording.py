@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from audiolib.analyses import measure
 from audiolib.clip import Clip
 from audiolib.composer import MadeAudio
+from audiolib.crashpoints import crashpoint
 from audiolib.files import atomic_path, file_sha256, samples_sha256, temporary_path
 from audiolib.folder import LibraryFolder, utc_text
 from audiolib.ids import new_id, time_of
@@ -59,8 +60,12 @@ def store(folder: LibraryFolder, made: MadeAudio, request: GenerationRequest) ->
     sidecar = home / f"{clip_id}.json"
     with _all_or_nothing(audio, codes, sidecar):
         clip = write_clip(audio, made, request, clip_id=clip_id)
+        crashpoint("generate.audio-written")
         write_codes(codes, made.codes)
-        return write_sidecar(sidecar, clip, recipe=made.recipe, codes=codes.name, more=measure(audio))
+        crashpoint("generate.codes-written")
+        written = write_sidecar(sidecar, clip, recipe=made.recipe, codes=codes.name, more=measure(audio))
+        crashpoint("generate.sidecar-written")
+    return written
 
 
 def write_clip(path: Path, made: MadeAudio, request: GenerationRequest, *, clip_id: str) -> Clip:
