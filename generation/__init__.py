@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from generation.audio import load_audio, read_comment, resample, save_audio
+    from generation.composition import Composition
     from generation.errors import GenerationError
-    from generation.musicgen import Composition, MusicGen
+    from generation.musicgen import MusicGen
     from generation.sampling import SamplingSettings
     from generation.sketch import GeneratedAudio, generate_and_play, generate_audio
 
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Composition": "generation.musicgen",
+    "Composition": "generation.composition",
     "GeneratedAudio": "generation.sketch",
     "GenerationError": "generation.errors",
     "MusicGen": "generation.musicgen",

@@ -1,18 +1,16 @@
-"""The decoding loop: text states in, tokens out. It knows nothing of prompts as text, of sound or of files."""
+"""The decoding loop: text states in, the tokens of each step out. It knows nothing of sound or of files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
 from generation.decoder import MusicGenDecoder, TextMemory
-from generation.delay import UNKNOWN, DelayPattern
+from generation.delay import UNKNOWN
 from generation.sampling import SamplingSettings, choose, clip_keys, guide, step_keys
-
-Progress = Callable[[int, int], None]
 
 
 def memories_for(
@@ -43,64 +41,50 @@ def memories_for(
     return [decoder.remember(memory)]
 
 
-def compose_codes(
+def decode_steps(
     decoder: MusicGenDecoder,
     memories: list[TextMemory],
     *,
-    frames: int,
+    known: npt.NDArray[np.int32],
+    prefilled: int,
     seeds: Sequence[int],
     settings: SamplingSettings,
-    prompt: npt.NDArray[np.integer] | None = None,
-    progress: Progress | None = None,
-) -> npt.NDArray[np.int32]:
-    """Generate codes `(B, K, frames)`, one clip for each seed.
+    first_step: int = 0,
+) -> Iterator[npt.NDArray[np.int32]]:
+    """Yield the tokens `(B, K)` of each step that is not prefilled, as soon as they are computed.
 
     Args:
         decoder: The language model.
         memories: Of the clips' rows, from `memories_for`; with guidance the rows after them go without text.
-        frames: Frames wanted in all, the prompt's included.
+        known: Tokens `(B, K, steps)` known beforehand, `UNKNOWN` where to choose.
+        prefilled: Steps at the front that are read in one pass; all of them are known.
         seeds: One for each clip.
         settings: How tokens are chosen.
-        prompt: Codes `(B, K, prompt frames)` to go on from; they are read in one pass.
-        progress: Called with the steps done and the steps in all.
+        first_step: What the first step counts as for the clips' random keys.
     """
     config = decoder.config
-    pattern = DelayPattern.of(config.num_codebooks, config.audio_channels)
-    batch, guided = len(seeds), settings.guidance != 1
-    known = np.stack(
-        [
-            pattern.plan(frames, config.pad_token_id, None if prompt is None else prompt[b])
-            for b in range(batch)
-        ]
-    )
-    start = 0 if prompt is None else prompt.shape[2]
-    steps = known.shape[2]
-    columns = [
-        mx.full((batch, config.num_codebooks, 1), config.bos_token_id, mx.int32),
-        mx.array(known[:, :, :start]),
-    ]
-    inputs = mx.concatenate(columns, axis=2)
+    batch, books, steps = known.shape
+    guided = settings.guidance != 1
+    first = mx.full((batch, books, 1), config.bos_token_id, mx.int32)
+    inputs = mx.concatenate([first, mx.array(known[:, :, :prefilled])], axis=2)
     keys, cache = clip_keys(list(seeds)), decoder.new_cache()
-    chosen: list[mx.array] = []
-    for step in range(start, steps):
+    waiting: mx.array | None = None
+    for step in range(prefilled, steps):
         rows = mx.concatenate([inputs, inputs]) if guided else inputs
         hidden = decoder.hidden(rows, memories, cache)[:, -1:]
         logits = decoder.logits(hidden)[:, :, 0].astype(mx.float32)
         if guided:
             logits = guide(logits[:batch], logits[batch:], settings.guidance)
-        tokens = choose(logits, settings, step_keys(keys, step))
-        given = mx.array(known[:, :, step])
-        tokens = mx.where(given == UNKNOWN, tokens, given)
+        tokens = choose(logits, settings, step_keys(keys, first_step + step))
+        given = known[:, :, step]
+        if (given != UNKNOWN).any():
+            tokens = mx.where(mx.array(given == UNKNOWN), tokens, mx.array(given))
         mx.async_eval(tokens)
-        chosen.append(tokens)
         inputs = tokens[:, :, None]
-        if len(chosen) > 1:
+        if waiting is not None:
             # One step behind, so that the device always has work queued.
-            mx.eval(chosen[-2])
-        if progress is not None:
-            progress(step + 1, steps)
-    made = (
-        np.array(mx.stack(chosen, axis=2)) if chosen else np.zeros((batch, config.num_codebooks, 0), np.int32)
-    )
-    tokens_in_all = np.concatenate([known[:, :, :start], made], axis=2)
-    return np.stack([pattern.revert(clip) for clip in tokens_in_all])
+            mx.eval(waiting)
+            yield np.array(waiting)
+        waiting = tokens
+    if waiting is not None:
+        yield np.array(waiting)

@@ -13,6 +13,9 @@ from mlx import nn
 
 from generation.config import EncodecConfig
 
+LSTMState = tuple[mx.array, mx.array]
+"""Hidden and cell state of one layer, each `(B, D)`."""
+
 
 def _pad(x: mx.array, left: int, right: int, mode: str) -> mx.array:
     """Pad the time axis of `(B, T, C)`; `reflect` on an input shorter than the padding adds zeros first."""
@@ -106,14 +109,19 @@ class LSTM(nn.Module):
         self.layers = [LSTMLayer(dim) for _ in range(num_layers)]
 
     def __call__(self, x: mx.array) -> mx.array:
-        out = x
-        for layer in self.layers:
-            out = layer(out)
-        return out + x
+        return self.resume(x, None)[0]
+
+    def resume(self, x: mx.array, states: list[LSTMState] | None) -> tuple[mx.array, list[LSTMState]]:
+        """Go on from where an earlier call ended: `(B, T, D)` and states in, the same out."""
+        out, after = x, []
+        for i, layer in enumerate(self.layers):
+            out, state = layer(out, None if states is None else states[i])
+            after.append(state)
+        return out + x, after
 
 
 class LSTMLayer(nn.Module):
-    """One LSTM layer, `(B, T, D) -> (B, T, D)`; the input's products are made for all steps at once."""
+    """One LSTM layer, `(B, T, D) -> (B, T, D)` and its state; the input's products are made for all steps at once."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -122,18 +130,18 @@ class LSTMLayer(nn.Module):
         self.weight_hh = mx.random.uniform(-scale, scale, (4 * dim, dim))
         self.bias = mx.zeros((4 * dim,))
 
-    def __call__(self, x: mx.array) -> mx.array:
+    def __call__(self, x: mx.array, state: LSTMState | None = None) -> tuple[mx.array, LSTMState]:
         inputs = x @ self.weight_ih.T + self.bias
         recurrent = self.weight_hh.T
-        hidden = mx.zeros((x.shape[0], x.shape[2]), x.dtype)
-        cell = hidden
+        empty = mx.zeros((x.shape[0], x.shape[2]), x.dtype)
+        hidden, cell = state or (empty, empty)
         outputs = []
         for t in range(x.shape[1]):
             i, f, g, o = mx.split(inputs[:, t] + hidden @ recurrent, 4, axis=-1)
             cell = mx.sigmoid(f) * cell + mx.sigmoid(i) * mx.tanh(g)
             hidden = mx.sigmoid(o) * mx.tanh(cell)
             outputs.append(hidden)
-        return mx.stack(outputs, axis=1)
+        return mx.stack(outputs, axis=1), (hidden, cell)
 
 
 class ResidualBlock(nn.Module):

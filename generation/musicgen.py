@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
-import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self, Unpack, overload
 
 from generation import backend
 
@@ -22,48 +19,31 @@ import numpy as np
 import numpy.typing as npt
 
 from generation import checkpoints
-from generation.compose import Progress, compose_codes, memories_for
+from generation.codec_stream import decode_in_pieces
+from generation.compose import memories_for
+from generation.composition import (
+    ComposeOptions,
+    Composition,
+    Plan,
+    Waveform,
+    checked_seeds,
+    plan_clips,
+)
 from generation.config import MusicGenConfig
 from generation.delay import DelayPattern
 from generation.errors import GenerationError, InvalidRequestError
 from generation.layers import Linear
 from generation.parts import Parts, load_parts
 from generation.sampling import SamplingSettings
+from generation.streaming import MusicStream
 from generation.text import Tokenizer, load_tokenizer
+from generation.windows import Progress, stream_codes
 
 _log = logging.getLogger(__name__)
 
-Waveform = npt.NDArray[np.float32]
-
-WINDOW_SECONDS = 30.0
-"""What the published models were trained on; positions beyond it were never seen."""
-DEFAULT_SECONDS = 10.0
-MAX_SEED = 2**63 - 1
 _BATCH_LIMIT = {"cpu": backend.CPU_ROW_TILE // 2}
 _GPU_BATCH_LIMIT = 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composition:
-    """One generated clip and all that made it.
-
-    Attributes:
-        prompt: The text.
-        seed: The clip's own seed.
-        settings: How tokens were chosen, every default resolved.
-        steps: Decoder passes.
-        batch_size: Rows that were computed together (without guidance's second half).
-        codes: `(K, frames)` int16.
-        audio: `(samples,)`, stereo `(samples, 2)`, float32 in [-1, 1].
-    """
-
-    prompt: str
-    seed: int
-    settings: SamplingSettings
-    steps: int
-    batch_size: int
-    codes: npt.NDArray[np.int16]
-    audio: Waveform
+_PIECE_SECONDS = 30.0  # what the codec decodes at once; shorter clips are decoded whole
 
 
 def sampling_defaults(values: Any) -> SamplingSettings:
@@ -159,8 +139,8 @@ class MusicGen:
 
         Args:
             prompts: A prompt, or a list of them (made in batches).
-            **options: `seed` (a number or a list of them) and those of `compose`: `duration`, `max_steps`,
-                `temperature`, `top_k`, `top_p`, `guidance`, `progress`.
+            **options: `seed` (a number or a list of them), `progress`, and those of `ComposeOptions`: `duration`,
+                `max_steps`, `temperature`, `top_k`, `top_p`, `guidance`, ...
 
         Returns:
             `(samples,)` float32 in [-1, 1] (stereo: `(samples, 2)`); a list of them for a list of prompts.
@@ -179,73 +159,131 @@ class MusicGen:
         self,
         prompts: Sequence[str],
         *,
-        duration: float | None = None,
-        max_steps: int | None = None,
         seeds: Sequence[int] | None = None,
-        temperature: float | None = None,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        guidance: float | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
+        **options: Unpack[ComposeOptions],
     ) -> list[Composition]:
         """Generate a clip for each prompt and tell all that made it.
 
         Args:
             prompts: At least one; an empty prompt is music without a text condition.
-            duration: Seconds; 10 without `max_steps`. The clip has exactly `duration * sampling_rate` samples.
-            max_steps: Decoder passes instead; the delay pattern leaves `max_steps - 3` frames of them.
             seeds: One for each prompt; None draws fresh ones.
-            temperature: None takes the checkpoint's, as for the next three; 0 is greedy.
-            top_k: Only the k likeliest tokens; 0 is all.
-            top_p: Only the likeliest tokens that reach this probability together; 0 is all.
-            guidance: Weight of the prompt; 1 is none.
             batch_size: Rows to compute together, filled up with repeats, to make again a clip of a 16-bit backend.
             progress: Called with the steps done and the steps in all.
+            **options: See `ComposeOptions`.
 
         Raises:
             InvalidRequestError: what was asked for cannot be done.
             GenerationError: the model gave samples that are no numbers.
         """
-        settings = self._resolve(temperature, top_k, top_p, guidance)
-        frames, samples = self._length(duration, max_steps)
-        chosen = self._seeds(prompts, seeds)
+        plan = plan_clips(self.config, self.settings, options)
+        chosen = checked_seeds(prompts, seeds)
         limit = batch_size or _BATCH_LIMIT.get(self.backend, _GPU_BATCH_LIMIT)
-        groups = [(prompts[i : i + limit], chosen[i : i + limit]) for i in range(0, len(prompts), limit)]
+        starts = range(0, len(prompts), limit)
         made: list[Composition] = []
-        for number, (texts, numbers) in enumerate(groups):
-            report = _shifted(progress, number, len(groups))
+        for number, first in enumerate(starts):
+            texts, numbers = prompts[first : first + limit], chosen[first : first + limit]
+            report = _shifted(progress, number, len(starts))
             rows = max(len(texts), batch_size or 0)
-            codes = self._codes(texts, numbers, rows, frames, settings, report)
-            for text, seed, clip in zip(texts, numbers, codes, strict=True):
-                audio = self.decode(clip)[:samples]
-                steps = DelayPattern.of(self.num_codebooks, self.channels).steps(frames)
-                made.append(
-                    Composition(
-                        prompt=text,
-                        seed=seed,
-                        settings=settings,
-                        steps=steps,
-                        batch_size=rows,
-                        codes=clip.astype(np.int16),
-                        audio=audio,
-                    )
-                )
+            pieces = list(self._stream_codes(texts, numbers, rows, plan, report))
+            for i, (text, seed) in enumerate(zip(texts, numbers, strict=True)):
+                codes = np.concatenate([piece[i] for piece in pieces], axis=1)
+                made.append(self._composition(text, seed, rows, plan, codes))
         return made
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        seed: int | None = None,
+        chunk: float = 1.0,
+        first_chunk: float = 0.4,
+        progress: Progress | None = None,
+        **options: Unpack[ComposeOptions],
+    ) -> MusicStream:
+        """Generate a clip and hear it while it is made.
+
+        The tokens are those of `compose`, the samples too up to rounding.
+
+        Args:
+            prompt: What to make music from.
+            seed: Of the clip; None draws a fresh one.
+            chunk: Seconds of music between two chunks.
+            first_chunk: Seconds of music that the first chunk waits for.
+            progress: Called with the steps done and the steps in all.
+            **options: See `ComposeOptions`. The sound of given codes is the first that is yielded.
+
+        Returns:
+            An iterator over waveforms `(samples,)`, stereo `(samples, 2)`, which knows the whole clip at its end.
+
+        Raises:
+            InvalidRequestError: what was asked for cannot be done.
+        """
+        plan = plan_clips(self.config, self.settings, options)
+        (number,) = checked_seeds([prompt], None if seed is None else [seed])
+        if not (chunk > 0 and first_chunk > 0):
+            raise InvalidRequestError("A chunk must be longer than 0 seconds.")
+        sizes = max(1, round(first_chunk * self.frame_rate)), max(1, round(chunk * self.frame_rate))
+        return MusicStream(
+            self.config,
+            self.parts.codec,
+            self._stream_codes([prompt], [number], 1, plan, progress),
+            samples=plan.samples,
+            sizes=sizes,
+            finish=lambda codes: self._composition(prompt, number, 1, plan, codes),
+        )
+
+    def encode(self, audio: Waveform, sampling_rate: int) -> npt.NDArray[np.int16]:
+        """Sound to codes `(K, frames)`, to go on from.
+
+        Args:
+            audio: `(samples,)` or `(samples, channels)`; another number of channels than the model's is mixed.
+            sampling_rate: In Hz; another one than the model's is resampled.
+
+        Raises:
+            InvalidRequestError: There is no sound in it.
+        """
+        from generation.audio import resample
+
+        sound = np.asarray(audio, dtype=np.float32)
+        sound = sound[:, None] if sound.ndim == 1 else sound
+        if not len(sound) or not np.isfinite(sound).all():
+            raise InvalidRequestError("The music to go on from is empty, or its samples are no numbers.")
+        if sound.shape[1] != self.channels:
+            sound = np.repeat(sound.mean(axis=1, keepdims=True), self.channels, axis=1)
+        if sampling_rate != self.sampling_rate:
+            sound = resample(sound, sampling_rate, self.sampling_rate)
+        codec = self.parts.codec
+        books = [np.array(codec.encode(mx.array(sound[None, :, c : c + 1])))[0] for c in range(self.channels)]
+        # Left and right of a codebook lie next to each other.
+        return np.stack(books, axis=1).reshape(-1, books[0].shape[1]).astype(np.int16)
 
     def decode(self, codes: npt.NDArray[np.integer]) -> Waveform:
         """Codes `(K, frames)` to a waveform `(samples,)`, stereo `(samples, 2)`, float32 in [-1, 1].
+
+        Clips longer than 30 seconds are decoded in pieces, so that memory does not grow with them.
 
         Raises:
             GenerationError: the codec gave samples that are no numbers.
         """
         channels = [mx.array(codes[c :: self.channels].astype(np.int32)) for c in range(self.channels)]
+        piece = round(_PIECE_SECONDS * self.frame_rate)
         # One clip at a time: memory stays small, and no clip's samples depend on another's.
-        decoded = [np.array(self.parts.codec.decode(c[None])[0, :, 0], dtype=np.float32) for c in channels]
+        decoded = []
+        for channel in channels:
+            if channel.shape[1] <= piece:
+                pieces = [self.parts.codec.decode(channel[None])]
+            else:
+                pieces = decode_in_pieces(
+                    self.parts.codec, self.config.audio_encoder, channel[None], frames=piece
+                )
+            decoded.append(np.concatenate([np.array(p[0, :, 0], dtype=np.float32) for p in pieces]))
         audio = decoded[0] if self.channels == 1 else np.stack(decoded, axis=1)
         if not np.isfinite(audio).all():
             raise GenerationError("The model gave samples that are no numbers; its weights are damaged.")
-        return np.clip(audio, -1.0, 1.0)
+        clipped: Waveform = np.clip(audio, -1.0, 1.0)
+        return clipped
 
     def encode_text(self, prompt: str) -> mx.array | None:
         """Projected states `(S, D)` of a prompt in the decoder's number type; None for an empty one."""
@@ -255,73 +293,39 @@ class MusicGen:
         states = self.parts.text_encoder(tokens).astype(getattr(mx, self.dtype))
         return self.parts.decoder.project_text(states)[0]
 
-    def _codes(
-        self,
-        prompts: Sequence[str],
-        seeds: Sequence[int],
-        rows: int,
-        frames: int,
-        settings: SamplingSettings,
-        progress: Progress | None,
-    ) -> npt.NDArray[np.int32]:
+    def _stream_codes(
+        self, prompts: Sequence[str], seeds: Sequence[int], rows: int, plan: Plan, progress: Progress | None
+    ) -> Iterator[npt.NDArray[np.int32]]:
+        """Codes `(B, K, n)` as they are made, the given ones first."""
         fill = rows - len(prompts)
         states = [self.encode_text(prompt) for prompt in [*prompts, *[prompts[-1]] * fill]]
-        memories = memories_for(self.parts.decoder, states, apart=self._exact)
-        codes = compose_codes(
+        given = None if plan.given is None else np.repeat(plan.given[None], rows, axis=0)
+        if given is not None:
+            yield given[: len(prompts)]
+        for codes in stream_codes(
             self.parts.decoder,
-            memories,
-            frames=frames,
+            memories_for(self.parts.decoder, states, apart=self._exact),
+            windows=plan.windows,
             seeds=[*seeds, *[seeds[-1]] * fill],
-            settings=settings,
+            settings=plan.settings,
+            given=given,
             progress=progress,
+        ):
+            yield codes[: len(prompts)]
+
+    def _composition(
+        self, prompt: str, seed: int, rows: int, plan: Plan, codes: npt.NDArray[np.int32]
+    ) -> Composition:
+        return Composition(
+            prompt=prompt,
+            seed=seed,
+            settings=plan.settings,
+            steps=DelayPattern.of(self.num_codebooks, self.channels).steps(codes.shape[1]),
+            batch_size=rows,
+            given_frames=0 if plan.given is None else plan.given.shape[1],
+            codes=codes.astype(np.int16),
+            audio=self.decode(codes)[: plan.samples],
         )
-        return codes[: len(prompts)]
-
-    def _resolve(
-        self, temperature: float | None, top_k: int | None, top_p: float | None, guidance: float | None
-    ) -> SamplingSettings:
-        own = self.settings
-        return SamplingSettings(
-            temperature=own.temperature if temperature is None else float(temperature),
-            top_k=own.top_k if top_k is None else int(top_k),
-            top_p=own.top_p if top_p is None else float(top_p),
-            guidance=own.guidance if guidance is None else float(guidance),
-        )
-
-    def _length(self, duration: float | None, max_steps: int | None) -> tuple[int, int]:
-        """Frames to make and samples to keep."""
-        hop = self.config.audio_encoder.hop_length
-        if max_steps is not None:
-            if duration is not None:
-                raise InvalidRequestError("Give a duration or a number of steps, not both.")
-            frames = DelayPattern.of(self.num_codebooks, self.channels).frames(max_steps)
-            samples = frames * hop
-        else:
-            seconds = DEFAULT_SECONDS if duration is None else duration
-            if not (math.isfinite(seconds) and seconds > 0):
-                raise InvalidRequestError("The duration must be a number of seconds above 0.")
-            samples = max(1, round(seconds * self.sampling_rate))
-            frames = math.ceil(samples / hop)
-        if frames > WINDOW_SECONDS * self.frame_rate:
-            raise InvalidRequestError(
-                f"{frames / self.frame_rate:g} s are longer than the model's window; ask for at most "
-                f"{WINDOW_SECONDS:g} s."
-            )
-        return frames, samples
-
-    @staticmethod
-    def _seeds(prompts: Sequence[str], seeds: Sequence[int] | None) -> list[int]:
-        if isinstance(prompts, str) or not prompts:
-            raise InvalidRequestError("Give a list of at least one prompt.")
-        if seeds is None:
-            # 32 bits are enough for chance and short enough to read out.
-            return [secrets.randbelow(2**32) for _ in prompts]
-        if len(seeds) != len(prompts):
-            raise InvalidRequestError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}.")
-        for seed in seeds:
-            if not 0 <= seed <= MAX_SEED:
-                raise InvalidRequestError(f"A seed is a whole number from 0 to {MAX_SEED}, not {seed}.")
-        return [int(seed) for seed in seeds]
 
 
 def _shifted(progress: Progress | None, number: int, groups: int) -> Callable[[int, int], None] | None:

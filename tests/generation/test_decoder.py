@@ -14,13 +14,14 @@ from mlx.utils import tree_flatten
 
 import generation.compose
 import generation.decoder
-from generation.compose import compose_codes, memories_for
+from generation.compose import memories_for
 from generation.config import DecoderConfig, MusicGenConfig
 from generation.decoder import CACHE_BLOCK, CrossAttention, KVCache, MusicGenDecoder
 from generation.delay import DelayPattern
 from generation.musicgen import MusicGen
 from generation.parts import Parts
 from generation.sampling import SamplingSettings
+from generation.windows import compose_codes
 
 STEREO = DecoderConfig(
     vocab_size=64,

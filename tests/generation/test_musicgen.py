@@ -17,9 +17,10 @@ import pytest
 from generation import backend
 from generation.audio import save_audio
 from generation.checkpoints import weight_digest
+from generation.composition import LIMIT_SECONDS, MAX_SEED, length_of
 from generation.config import DecoderConfig, EncodecConfig, MusicGenConfig, T5Config
 from generation.errors import InvalidRequestError
-from generation.musicgen import MAX_SEED, MusicGen
+from generation.musicgen import MusicGen
 from generation.sampling import SamplingSettings
 
 HOP = 640
@@ -65,8 +66,8 @@ def test_durations_between_frames(tiny_model: MusicGen, seconds: float, samples:
     assert clip.steps == clip.codes.shape[1] + 3
 
 
-def test_the_default_is_ten_seconds(tiny_model: MusicGen, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tiny_model._length(None, None) == (500, 320_000)
+def test_the_default_is_ten_seconds(tiny_model: MusicGen) -> None:
+    assert length_of(tiny_model.config, None, None, LIMIT_SECONDS) == (500, 320_000)
 
 
 def test_a_longer_clip_begins_like_a_shorter_one(tiny_model: MusicGen) -> None:
@@ -80,12 +81,13 @@ def test_a_longer_clip_begins_like_a_shorter_one(tiny_model: MusicGen) -> None:
         {"max_steps": 3},
         {"max_steps": 0},
         {"max_steps": -1},
-        {"max_steps": 1504},
+        {"max_steps": 30_004},
         {"duration": -1},
         {"duration": 0},
         {"duration": math.nan},
         {"duration": math.inf},
-        {"duration": 30.1},
+        {"duration": 600.1},
+        {"duration": 30, "limit": 20},
         {"duration": 1e12},
         {"duration": 5, "max_steps": 100},
     ],
@@ -97,8 +99,8 @@ def test_lengths_that_cannot_be_made(tiny_model: MusicGen, length: dict[str, Any
 
 
 def test_the_longest_clip_is_allowed(tiny_model: MusicGen) -> None:
-    assert tiny_model._length(30, None) == (1500, 960_000)
-    assert tiny_model._length(None, 1503) == (1500, 960_000)
+    assert length_of(tiny_model.config, 600, None, LIMIT_SECONDS) == (30_000, 19_200_000)
+    assert length_of(tiny_model.config, None, 30_003, LIMIT_SECONDS) == (30_000, 19_200_000)
 
 
 @pytest.mark.parametrize("prompts", [[], "calm piano"])
@@ -223,14 +225,14 @@ from generation import compose
 prompts = json.loads(sys.argv[3])
 model = musicgen.MusicGen.from_pretrained(sys.argv[1], dtype="float32")
 # The logits' bits are compared too: another last bit changes a token only now and then.
-logits, choose, compose_codes = [], compose.choose, musicgen.compose_codes
+logits, choose, stream_codes = [], compose.choose, musicgen.stream_codes
 def record(batch, *rest):
     logits[-1].append(np.array(batch))
     return choose(batch, *rest)
 def begin(*args, **options):
     logits.append([])
-    return compose_codes(*args, **options)
-compose.choose, musicgen.compose_codes = record, begin
+    return stream_codes(*args, **options)
+compose.choose, musicgen.stream_codes = record, begin
 def digests(made):
     seen = np.concatenate([np.stack(batch, axis=1) for batch in logits])
     logits.clear()

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from generation.checkpoints import weight_files
-from generation.musicgen import MusicGen, Waveform
+from generation.composition import Waveform
+from generation.musicgen import MusicGen
 from generation.training.language_model import named_arrays
 from generation.training.report_codec import melody_errors, through
 from generation.training.starter.evaluate import evaluate, render_prompt

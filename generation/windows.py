@@ -1,0 +1,156 @@
+"""Codes of any length: one window of the model after another, each going on from the end of the one before.
+
+As audiocraft's `extend_stride` does (Copet et al. 2023; `MusicGen.generate` there): a window is as long as what the
+model was trained on, and its front is context that was made before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from generation.compose import decode_steps
+from generation.decoder import MusicGenDecoder, TextMemory
+from generation.delay import DelayPattern
+from generation.errors import InvalidRequestError
+from generation.sampling import SamplingSettings
+
+Progress = Callable[[int, int], None]
+Codes = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Frames `start` to `end` of a clip, of which the ones before `new` are context.
+
+    Attributes:
+        start: First frame.
+        new: First frame that is made in this window.
+        end: The frame after the last.
+    """
+
+    start: int
+    new: int
+    end: int
+
+
+def plan_windows(frames: int, *, given: int = 0, window: int, context: int) -> list[Window]:
+    """Cut a clip of `frames` frames, of which `given` are there already, into windows.
+
+    Args:
+        frames: In all.
+        given: Frames at the front that need not be made.
+        window: Frames that the model sees at once.
+        context: Frames that a window takes over from the one before.
+
+    Raises:
+        InvalidRequestError: Nothing is left to be made, or the context leaves no room.
+    """
+    if not 0 <= given < frames:
+        raise InvalidRequestError("The music to go on from is as long as what was asked for: ask for more.")
+    if not 0 < context < window:
+        raise InvalidRequestError("The context that is kept must be shorter than the model's window.")
+    windows: list[Window] = []
+    new = given
+    while new < frames:
+        start = 0 if new < window and not windows else new - context
+        end = min(frames, start + window)
+        windows.append(Window(start, new, end))
+        new = end
+    return windows
+
+
+def stream_codes(
+    decoder: MusicGenDecoder,
+    memories: list[TextMemory],
+    *,
+    windows: Sequence[Window],
+    seeds: Sequence[int],
+    settings: SamplingSettings,
+    given: Codes | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Codes]:
+    """Yield new codes `(B, K, n)` as their frames become complete.
+
+    Args:
+        decoder: The language model.
+        memories: Of the clips' rows, from `compose.memories_for`.
+        windows: From `plan_windows`.
+        seeds: One for each clip. A step's random key depends on the seed and on its place in the whole clip.
+        settings: How tokens are chosen.
+        given: Codes `(B, K, frames)` to go on from.
+        progress: Called with the steps done and the steps in all.
+    """
+    config = decoder.config
+    pattern = DelayPattern.of(config.num_codebooks, config.audio_channels)
+    total = sum(pattern.steps(w.end - w.start) - (w.new - w.start) for w in windows)
+    done = 0
+    # Only what later windows may look back at is kept.
+    tail = given if given is not None else np.zeros((len(seeds), config.num_codebooks, 0), np.int32)
+    tail_start = 0
+    for window in windows:
+        context = tail[:, :, window.start - tail_start : window.new - tail_start]
+        known = np.stack(
+            [pattern.plan(window.end - window.start, config.pad_token_id, clip) for clip in context]
+        )
+        prefilled = window.new - window.start
+        columns = [known[:, :, i] for i in range(prefilled)]
+        made: list[Codes] = []
+        for tokens in decode_steps(
+            decoder, memories, known=known, prefilled=prefilled, seeds=seeds, settings=settings,
+            first_step=window.start,
+        ):  # fmt: skip
+            columns.append(tokens)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+            frame = len(columns) - 1 - pattern.longest
+            if frame >= prefilled:
+                rows = [columns[frame + delay][:, k] for k, delay in enumerate(pattern.delays)]
+                made.append(np.stack(rows, axis=1)[:, :, None])
+                yield made[-1]
+        tail, tail_start = np.concatenate([context, *made], axis=2), window.start
+
+
+def compose_codes(
+    decoder: MusicGenDecoder,
+    memories: list[TextMemory],
+    *,
+    frames: int,
+    seeds: Sequence[int],
+    settings: SamplingSettings,
+    prompt: Codes | None = None,
+    window: int | None = None,
+    context: int | None = None,
+    progress: Progress | None = None,
+) -> Codes:
+    """Generate whole clips: codes `(B, K, frames)`, one clip for each seed.
+
+    Args:
+        decoder: The language model.
+        memories: Of the clips' rows, from `compose.memories_for`.
+        frames: Frames wanted in all, the prompt's included.
+        seeds: One for each clip.
+        settings: How tokens are chosen.
+        prompt: Codes `(B, K, prompt frames)` to go on from; they are read in one pass.
+        window: Frames that the model sees at once; all by default.
+        context: Frames that a window takes over from the one before.
+        progress: Called with the steps done and the steps in all.
+    """
+    given = 0 if prompt is None else prompt.shape[2]
+    parts = [] if prompt is None else [prompt.astype(np.int32)]
+    if given < frames:
+        windows = plan_windows(frames, given=given, window=window or frames + 1, context=context or 1)
+        parts += stream_codes(
+            decoder,
+            memories,
+            windows=windows,
+            seeds=seeds,
+            settings=settings,
+            given=prompt,
+            progress=progress,
+        )
+    return np.concatenate(parts, axis=2)
