@@ -1,11 +1,29 @@
-"""The text that stands for a clip when it is embedded."""
+"""The text that stands for a clip when it is embedded and searched for words."""
 
 import unicodedata
 from collections.abc import Iterable
+from typing import Final
+
+from indexing.describe import Descriptors
+
+# Below it a measured value is not put into words.
+_SURE: Final = 0.5
+# Values up to the first number get the first word, from the second number on the second.
+_WORDS: Final = {
+    "tempo_bpm": (80.0, "slow", 130.0, "fast"),
+    "brightness_hz": (1000.0, "warm", 3000.0, "bright"),
+    "energy": (0.25, "calm", 0.7, "energetic"),
+    "percussive_share": (0.1, "no drums", 0.3, "drums"),
+}
 
 
 def compose_document(
-    *, prompt: str | None, title: str | None, tags: Iterable[str], transcript: str | None
+    *,
+    prompt: str | None,
+    title: str | None,
+    tags: Iterable[str],
+    transcript: str | None,
+    descriptors: Descriptors | None = None,
 ) -> str:
     """Joins what is known of a clip in words, one line a part, in a fixed order.
 
@@ -17,13 +35,30 @@ def compose_document(
         title: Its title; used when there is no prompt.
         tags: Labels that a person gave it.
         transcript: The accepted transcript of its voices.
+        descriptors: What was measured; see `descriptor_words`.
 
     Returns:
         Normalised text (NFC, single spaces); empty when nothing is known.
     """
     labels = sorted({label for label in map(_clean, tags) if label})
-    parts = [_clean(prompt) or _clean(title), ", ".join(labels), _clean(transcript)]
+    sound = ", ".join(descriptor_words(descriptors)) if descriptors is not None else ""
+    parts = [_clean(prompt) or _clean(title), ", ".join(labels), _clean(transcript), sound]
     return "\n".join(part for part in parts if part)
+
+
+def descriptor_words(descriptors: Descriptors) -> list[str]:
+    """Words for what was measured with some confidence: like `fast`, `140 BPM`, `A minor`, `bright`, `no drums`."""
+    found = []
+    for name, (low, less, high, more) in _WORDS.items():
+        value = getattr(descriptors, name)
+        if value is None or descriptors.confidence.get(name, 0.0) < _SURE:
+            continue
+        found += [less] if value <= low else [more] if value >= high else []
+        if name == "tempo_bpm":
+            found.append(f"{value:.0f} BPM")
+    if descriptors.key is not None and descriptors.confidence.get("key", 0.0) >= _SURE:
+        found.append(descriptors.key)
+    return found
 
 
 def _clean(text: str | None) -> str:

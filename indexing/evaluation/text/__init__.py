@@ -1,0 +1,1 @@
+"""Finding clips by words: captions, questions, and figures for every search mode."""

@@ -1,0 +1,230 @@
+"""The words of a query: what is wanted, what is not, phrases; and the words of documents, to hold them against.
+
+People write `"brushed drums" late piano without vocals`. Everything else that might look like syntax is text.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+_QUOTED = re.compile(
+    r'"([^"]*)"|\u201c([^\u201d]*)\u201d|\u201e([^\u201c\u201d]*)[\u201c\u201d]|\u00ab([^\u00bb]*)\u00bb'
+)
+_CUT = re.compile(r"[,;:.!?()|\n]")
+_MOST_WORDS: Final = 100
+# "electric guitar" is one thing that is not wanted; "drums in the night" are drums.
+_LONGEST_UNWANTED: Final = 2
+
+NEGATORS: Final = frozenset(
+    {"no", "not", "without", "except", "excluding", "minus", "lacking", "nor", "sans"}
+)
+_NOT_NEGATED = frozenset({"only", "just", "merely", "one", "matter", "more", "less", "longer"})
+_SKIPPED = frozenset({"any", "a", "an", "the", "much", "too", "very", "of", "kind", "sort"})
+_LINKS = frozenset({"or", "and", "nor"})
+# Words that stand in most sentences and tell no clip from another.
+STOP_WORDS: Final = frozenset(
+    "a about an and any are as at be but by for from had has have he her his i if in into is it its like me my of on "
+    "or our she so some something that the their them then there these they this to us very was we were what when "
+    "where which while who will with would you your".split()
+)
+_SUFFIXES = (
+    "ingly",
+    "edly",
+    "ings",
+    "ing",
+    "ies",
+    "ied",
+    "ely",
+    "ers",
+    "est",
+    "ed",
+    "es",
+    "er",
+    "ly",
+    "s",
+    "y",
+    "e",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A query, read.
+
+    Attributes:
+        wanted: Words to be found, in lower case, each once, in the order typed; words of phrases are not among them.
+        phrases: Runs of words that stood in quotes.
+        unwanted: Runs of one or two words that stood behind "no", "without" or the like.
+        plain: The query without quotes and without what is not wanted: what to embed.
+    """
+
+    wanted: tuple[str, ...]
+    phrases: tuple[tuple[str, ...], ...]
+    unwanted: tuple[tuple[str, ...], ...]
+    plain: str
+
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """The wanted words that tell clips from one another, those of phrases among them."""
+        every = tuple(dict.fromkeys([*self.wanted, *(word for phrase in self.phrases for word in phrase)]))
+        return tuple(word for word in every if word not in STOP_WORDS) or every
+
+
+def read_words(text: str) -> Words:
+    """Reads a query; whatever is typed means something.
+
+    A query of nothing but unwanted words, like "no drums", wants the words themselves.
+    """
+    phrases = [tuple(tokens("".join(filter(None, found)))) for found in _QUOTED.findall(text)]
+    phrases = list(dict.fromkeys(phrase for phrase in phrases if phrase))
+    kept, unwanted = _split_negations(_QUOTED.sub(" ; ", text))
+    wanted = tokens(" ".join(kept))
+    if not wanted and not phrases:
+        wanted = tokens(text)
+    quoted = " ".join(" ".join(part for part in found if part) for found in _QUOTED.findall(text))
+    plain = " ".join(f"{quoted} {' '.join(kept)}".split())
+    return Words(
+        wanted=tuple(dict.fromkeys(wanted))[:_MOST_WORDS],
+        phrases=tuple(phrases[:_MOST_WORDS]),
+        unwanted=tuple(dict.fromkeys(unwanted))[:_MOST_WORDS],
+        plain=plain if tokens(plain) else " ".join(text.split()),
+    )
+
+
+def text_to_embed(text: str) -> str:
+    """What of a query is embedded: an embedding of "piano without drums" lies near those of drums.
+
+    Returns:
+        The query without quotes and without what is not wanted; the query itself where nothing else is left.
+    """
+    return read_words(text).plain
+
+
+def tokens(text: str) -> list[str]:
+    """The words of a text in lower case: runs of letters, digits and the marks on them."""
+    lower = unicodedata.normalize("NFC", text).lower()
+    return "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in lower).split()
+
+
+@lru_cache(maxsize=65_536)
+def fold(word: str) -> str:
+    """A word with its Latin accents taken off, as the full text index does; other scripts stay as they are."""
+    plain = (unicodedata.normalize("NFKD", c) for c in word.casefold())
+    return "".join(p[0] if p[0].isascii() else c for p, c in zip(plain, word.casefold(), strict=True))
+
+
+@lru_cache(maxsize=65_536)
+def stem(word: str) -> str:
+    """A word without its ending, so that forms of one word meet; light, for holding words against each other."""
+    word = fold(word)
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+            word = word[: -len(suffix)]
+            break
+    return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word
+
+
+def is_misspelt(typed: str, word: str) -> bool:
+    """Whether one letter more, less, other or swapped with its neighbour makes one word of the other."""
+    typed, word = fold(typed), fold(word)
+    if typed == word or abs(len(typed) - len(word)) > 1:
+        return False
+    start = next(
+        (i for i, (a, b) in enumerate(zip(typed, word, strict=False)) if a != b), min(len(typed), len(word))
+    )
+    a, b = typed[start:], word[start:]
+    if len(a) == len(b):
+        return a[1:] == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
+    return a[1:] == b if len(a) > len(b) else a == b[1:]
+
+
+def misspellings(typed: str) -> list[str]:
+    """A word with one letter left out or with two neighbours swapped: what a search by edit distance misses.
+
+    LanceDB counts a swap as two edits, and compares stems, which a typo in an ending changes altogether.
+    """
+    left_out = [typed[:i] + typed[i + 1 :] for i in range(len(typed))]
+    swapped = [typed[:i] + typed[i + 1] + typed[i] + typed[i + 2 :] for i in range(len(typed) - 1)]
+    return sorted({*left_out, *swapped} - {typed, ""})
+
+
+class Document:
+    """The words of a clip's document: which it says, and which it says there are not."""
+
+    __slots__ = ("_denied", "_said", "words")
+
+    def __init__(self, text: str) -> None:
+        """Reads the document, line by line and clause by clause."""
+        kept, denied = _split_negations(text)
+        self.words = tokens(" ".join(kept))
+        self._said = {stem(word) for word in self.words}
+        self._denied = {stem(word) for run in denied for word in run}
+        self._denied |= {stem(word[:-4]) for word in self.words if word.endswith("less") and len(word) > 6}
+
+    def says(self, word: str) -> bool:
+        """Whether it has a word, in any form, as something that is there."""
+        return stem(word) in self._said
+
+    def says_all(self, run: Iterable[str]) -> bool:
+        """Whether it has every word of a run."""
+        return all(self.says(word) for word in run)
+
+    def denies(self, run: Sequence[str]) -> bool:
+        """Whether it says that there is no such thing."""
+        return all(stem(word) in self._denied for word in run)
+
+
+def _split_negations(text: str) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The text's clauses without what stands behind a negation, and that."""
+    kept, unwanted = [], []
+    for clause in _CUT.split(text):
+        words = clause.split()
+        place = 0
+        rest: list[str] = []
+        while place < len(words):
+            folded = tokens(words[place])
+            following = tokens(words[place + 1]) if place + 1 < len(words) else []
+            if (
+                folded
+                and folded[-1] in NEGATORS
+                and len(folded) == 1
+                and following
+                and following[0] not in _NOT_NEGATED
+            ):
+                while rest and tokens(rest[-1]) in (["but"], ["with"], ["and"]):
+                    rest.pop()  # "with no", "but not"
+                runs, place = _unwanted_runs(words, place + 1, 1 if folded[0] == "not" else _LONGEST_UNWANTED)
+                unwanted += runs
+            else:
+                rest.append(words[place])
+                place += 1
+        kept.append(" ".join(rest))
+    return [clause for clause in kept if clause], unwanted
+
+
+def _unwanted_runs(words: Sequence[str], place: int, longest: int) -> tuple[list[tuple[str, ...]], int]:
+    """The runs that one negation is about, "drums or electric guitar", and where they end."""
+    runs: list[tuple[str, ...]] = []
+    run: list[str] = []
+    while place < len(words):
+        folded = tokens(words[place])
+        word = folded[0] if len(folded) == 1 else ""
+        if word in _LINKS and run:
+            following = tokens(words[place + 1]) if place + 1 < len(words) else []
+            if not following or following[0] in STOP_WORDS or following[0] in NEGATORS:
+                break
+            runs.append(tuple(run))
+            run = []
+        elif word in _SKIPPED and not run:
+            pass
+        elif len(run) == longest or word in NEGATORS or (word in STOP_WORDS and run):
+            break
+        else:
+            run += folded
+        place += 1
+    if run:
+        runs.append(tuple(run))
+    return runs, place

@@ -1,0 +1,208 @@
+"""What can be asked of the index: words by meaning, by letter or both, among the clips that meet conditions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from indexing.errors import InvalidQueryError
+from indexing.filters import Filters, parse_bpm, parse_key, parse_loudness, parse_range
+from indexing.fulltext import KeywordMatches, find_words, fitness, read_documents
+from indexing.keywords import Words, read_words, text_to_embed
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from indexing.store import ClipIndex
+
+__all__ = [
+    "MODES",
+    "Explanation",
+    "Filters",
+    "Hit",
+    "parse_bpm",
+    "parse_key",
+    "parse_loudness",
+    "parse_range",
+    "search",
+    "text_to_embed",
+]
+
+MODES: Final = ("hybrid", "semantic", "keyword")
+
+# How many of each ranking are fused. Fixed, so that a page shows the same whichever page was asked for before.
+_FUSED: Final = 100
+# Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009); chosen, as the other constants, by
+# `python -m indexing.evaluation text` on its tuning half.
+_RANK_CONSTANT: Final = 10.0
+_KEYWORD_WEIGHT: Final = 2.0
+_COVERAGE_POWER: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a clip was found.
+
+    Attributes:
+        semantic_rank: Its place among the clips nearest in meaning, from 1; None when it is not among the first.
+        keyword_rank: Its place among the clips that have the words, from 1; None when it has none of them.
+        similarity: Cosine of its document and the query, -1 to 1; None without one of the vectors.
+        matched: The query's words that it has; `guintar -> guitar` where a letter was taken for a typo.
+        bm25: How well its words match, by LanceDB's full text search; only to be compared within one search.
+        fused: What the hits of a hybrid search are ordered by.
+    """
+
+    semantic_rank: int | None = None
+    keyword_rank: int | None = None
+    similarity: float | None = None
+    matched: tuple[str, ...] = ()
+    bm25: float | None = None
+    fused: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A clip that was found.
+
+    Attributes:
+        id: The clip's id.
+        score: max(0, cosine similarity) to the query, 0 to 1; None where the query or the clip has no vector.
+        why: What it was found by.
+    """
+
+    id: str
+    score: float | None
+    why: Explanation
+
+
+def search(
+    index: "ClipIndex",
+    words: str,
+    vector: "np.ndarray | None",
+    *,
+    mode: str = "hybrid",
+    filters: Filters | None = None,
+    limit: int = 10,
+    offset: int = 0,
+) -> list[Hit]:
+    """The clips that fit some words best.
+
+    Args:
+        index: Where to look.
+        words: What was typed; words in quotes are a phrase that a clip must have.
+        vector: `(D,)` embedding of `text_to_embed(words)`; without one a hybrid search goes by the words alone.
+        mode: `semantic` orders by cosine similarity, `keyword` by BM25, `hybrid` by both.
+        filters: Conditions that a clip must meet.
+        limit: Hits wanted, at least 1.
+        offset: Hits passed over, for the next page.
+
+    Returns:
+        Hits, best first; of equal ones the smaller id is first.
+
+    Raises:
+        InvalidQueryError: An unknown mode, or a semantic search without a vector.
+        IndexingError: The index cannot be read.
+        ValueError: `limit` or `offset` is out of range.
+    """
+    if mode not in MODES:
+        raise InvalidQueryError(f"There is no search mode '{mode}'. Use one of {', '.join(MODES)}.")
+    if mode == "semantic" and vector is None:
+        raise InvalidQueryError("A semantic search needs an embedder. `--mode keyword` does without.")
+    if limit < 1 or offset < 0:
+        raise ValueError("a search needs limit >= 1 and offset >= 0")
+    asked = _Search(index, read_words(words), vector, filters or Filters())
+    if mode == "semantic":
+        return asked.by_meaning(limit, offset)
+    if mode == "keyword" or vector is None:
+        return asked.by_words(limit, offset)
+    return asked.by_both(limit, offset)
+
+
+class _Search:
+    """One search: its rankings and how they come together."""
+
+    def __init__(
+        self, index: "ClipIndex", words: Words, vector: "np.ndarray | None", filters: Filters
+    ) -> None:
+        self._index, self._words, self._vector = index, words, vector
+        self._where = filters.expression()
+
+    def by_meaning(self, limit: int, offset: int) -> list[Hit]:
+        ids = self._nearest(limit, offset)
+        why = {id: Explanation(semantic_rank=place) for place, id in enumerate(ids, offset + 1)}
+        return self._hits(ids, why, KeywordMatches(ranking=(), corrections={}))
+
+    def by_words(self, limit: int, offset: int) -> list[Hit]:
+        matches = find_words(self._index, self._words, where=self._where, limit=offset + limit)
+        page = matches.ranking[offset : offset + limit]
+        why = {id: Explanation(keyword_rank=n, bm25=bm25) for n, (id, bm25) in enumerate(page, offset + 1)}
+        return self._hits([id for id, _ in page], why, matches)
+
+    def by_both(self, limit: int, offset: int) -> list[Hit]:
+        matches = find_words(self._index, self._words, where=self._where, limit=_FUSED)
+        near = self._nearest(_FUSED, 0)
+        by_words = {id: (n, bm25) for n, (id, bm25) in enumerate(matches.ranking[:_FUSED], 1)}
+        # A phrase in quotes must be there, unless no clip has it at all.
+        candidates = (
+            list(by_words) if self._words.phrases and by_words else [*near, *(by_words.keys() - set(near))]
+        )
+        fused = self._fuse(candidates, {id: n for id, (n, _) in by_words.items()}, matches)
+        ranks = {id: n for n, id in enumerate(near, 1)}
+        why = {
+            id: Explanation(
+                semantic_rank=ranks.get(id),
+                keyword_rank=by_words[id][0] if id in by_words else None,
+                bm25=by_words[id][1] if id in by_words else None,
+                fused=fused[id],
+            )
+            for id in fused
+        }
+        order = sorted(fused, key=lambda id: (-fused[id], id))
+        if offset + limit > len(order) and not (self._words.phrases and by_words):
+            # Behind what was fused come the others by their meaning; all that is fused may be among the nearest.
+            more = self._nearest(offset + limit + len(order), 0)
+            why |= {id: Explanation(semantic_rank=n) for n, id in enumerate(more, 1) if id not in why}
+            order += [id for id in more if id not in fused]
+        return self._hits(order[offset : offset + limit], why, matches)
+
+    def _nearest(self, limit: int, offset: int) -> list[str]:
+        if self._vector is None:
+            return []
+        found = self._index.nearest(self._vector, where=self._where, limit=limit, offset=offset)
+        return [hit.id for hit in found]
+
+    def _fuse(
+        self, candidates: Sequence[str], by_words: Mapping[str, int], matches: KeywordMatches
+    ) -> dict[str, float]:
+        """Weighted reciprocal rank fusion; the more of the query's words a clip has, the more they count."""
+        similarity = self._similarities(candidates)
+        documents = read_documents(self._index, candidates)
+        nearest = sorted((id for id in candidates if id in similarity), key=lambda id: (-similarity[id], id))
+        fused = dict.fromkeys(candidates, 0.0)
+        for place, id in enumerate(nearest, 1):
+            fused[id] += 1 / (_RANK_CONSTANT + place)
+        for id in candidates:
+            document = documents.get(id)
+            if document is not None:
+                if id in by_words:
+                    worth = matches.worth(self._words, document) ** _COVERAGE_POWER
+                    fused[id] += _KEYWORD_WEIGHT * worth / (_RANK_CONSTANT + by_words[id])
+                fused[id] *= fitness(self._words, document)
+        return fused
+
+    def _similarities(self, ids: Iterable[str]) -> dict[str, float]:
+        return {} if self._vector is None else self._index.similarities(self._vector, list(ids))
+
+    def _hits(self, ids: Sequence[str], why: Mapping[str, Explanation], matches: KeywordMatches) -> list[Hit]:
+        similarity, documents = self._similarities(ids), read_documents(self._index, ids)
+        hits = []
+        for id in ids:
+            cosine = similarity.get(id)
+            matched = matches.matched(self._words, documents[id]) if id in documents else ()
+            hits.append(
+                Hit(
+                    id=id,
+                    score=None if cosine is None else min(1.0, max(0.0, cosine)),
+                    why=replace(why[id], similarity=cosine, matched=matched),
+                )
+            )
+        return hits
