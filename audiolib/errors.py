@@ -110,7 +110,7 @@ def describe(error: BaseException) -> Failure | None:
         error: What a command raised.
     """
     from generation.errors import GenerationError, InvalidRequestError, ModelNotFoundError
-    from indexing.errors import IndexingError
+    from indexing.errors import IndexingError, InvalidQueryError
 
     table: tuple[tuple[type[BaseException], int], ...] = (
         (InvalidInputError, EXIT_USAGE),
@@ -119,6 +119,7 @@ def describe(error: BaseException) -> Failure | None:
         (InvalidRequestError, EXIT_USAGE),
         (ModelNotFoundError, EXIT_FAILED),
         (GenerationError, EXIT_FAILED),
+        (InvalidQueryError, EXIT_USAGE),
         (IndexingError, EXIT_FAILED),
     )
     for kind, exit_code in table:

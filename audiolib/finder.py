@@ -1,7 +1,7 @@
 """Finding clips: listed from the files, selected and searched in the index, or near enough to be used again."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,7 +15,11 @@ from audiolib.selection import SORTS, Selection
 from audiolib.sidecars import read_sidecar
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from indexing.filters import Filters
+    from indexing.query import Hit
+    from indexing.store import IndexHit
 
 REUSE_SCORE: Final = 0.95
 """Scores of true paraphrases end at 0.66 and "loud piano" reaches 0.75 for "calm piano": only near 1 is the same."""
@@ -100,22 +104,104 @@ class Finder:
             are = "One clip is" if number == 1 else f"{number:,} clips are"
             _log.warning("%s %s. `audiolib index` catches up.", are, what)
 
-    def search(self, words: str, *, limit: int, one_off: bool = False) -> list[SearchHit]:
-        """Return the clips nearest to some words, best first; see `AudioLibrary.search`."""
-        hits: list[SearchHit] = []
-        for found in self._catalogue.search(words, one_off=one_off):
-            try:
-                clip = read_sidecar(self._folder.sidecar_path(found.id)).clip
-            except (LookupError, OSError):
-                continue  # its files are gone; the next `index` drops the row
-            except LibraryError as error:
-                _log.warning("%s", error)
-                continue
-            hits.append(SearchHit(clip=clip, score=found.score))
-            if len(hits) == limit:
-                break
-        self._say_missing(self._catalogue.unsearchable(), "not searchable yet")
+    def search(
+        self,
+        words: str,
+        *,
+        limit: int,
+        mode: str = "hybrid",
+        filters: "Filters | None" = None,
+        explain: bool = False,
+        one_off: bool = False,
+    ) -> list[SearchHit]:
+        """Return the clips that fit some words best; see `AudioLibrary.search`."""
+        from indexing.query import MODES, search
+
+        if mode not in MODES:
+            raise InvalidInputError(f"There is no search mode {mode!r}. Use one of: {', '.join(MODES)}.")
+        vector = self._vector(words, mode=mode, one_off=one_off)
+        wanted = self.resolved(filters)
+
+        def page(offset: int) -> Sequence["Hit"]:
+            return search(
+                self._catalogue.index, words, vector, mode=mode, filters=wanted, limit=limit, offset=offset
+            )
+
+        hits = self._hits(page, limit=limit, explain=explain)
+        if mode == "semantic":
+            self._say_missing(self._catalogue.unsearchable(), "not searchable yet")
+        else:
+            self._say_missing(self._catalogue.missing(), "not indexed yet")
         return hits
+
+    def nearest(
+        self,
+        vector: "np.ndarray",
+        *,
+        space: str,
+        limit: int,
+        filters: "Filters | None" = None,
+        without: str | None = None,
+    ) -> list[SearchHit]:
+        """Return the clips nearest to a vector of a space, best first.
+
+        Args:
+            vector: `(D,)` of that space.
+            space: Its name.
+            limit: How many at most.
+            filters: Only clips like this.
+            without: Id of a clip that is left out.
+        """
+        where = wanted.expression() if (wanted := self.resolved(filters)) else None
+
+        def page(offset: int) -> Sequence["IndexHit"]:
+            return self._catalogue.index.nearest(
+                vector, space=space, where=where, limit=limit + 1, offset=offset
+            )
+
+        hits = [hit for hit in self._hits(page, limit=limit + 1) if hit.clip.id != without][:limit]
+        self._say_missing(self._catalogue.missing(), "not indexed yet")
+        return hits
+
+    def _vector(self, words: str, *, mode: str, one_off: bool) -> "np.ndarray | None":
+        """The query's vector; `None` where words alone must do, because nothing here can embed them."""
+        from indexing.errors import EmbedderUnavailableError
+        from indexing.query import text_to_embed
+
+        try:
+            return self._catalogue.embed_query(text_to_embed(words), one_off=one_off)
+        except EmbedderUnavailableError as error:
+            if mode == "semantic":
+                raise
+            if mode == "hybrid":
+                _log.warning("Only the words themselves are searched for: %s", error)
+            return None
+
+    def _hits(
+        self,
+        page: Callable[[int], "Sequence[Hit] | Sequence[IndexHit]"],
+        *,
+        limit: int,
+        explain: bool = False,
+    ) -> list[SearchHit]:
+        """Read the clips that were found, page by page until enough of them are there."""
+        hits: list[SearchHit] = []
+        offset = 0
+        while len(hits) < limit and (found := page(offset)):
+            offset += len(found)
+            for hit in found:
+                try:
+                    clip = read_sidecar(self._folder.sidecar_path(hit.id)).clip
+                except (LookupError, OSError):
+                    continue  # its files are gone; the next `index` drops the row
+                except LibraryError as error:
+                    _log.warning("%s", error)
+                    continue
+                why = getattr(hit, "why", None) if explain else None
+                hits.append(SearchHit(clip=clip, score=hit.score, why=why))
+            if len(found) < limit:
+                break
+        return hits[:limit]
 
     def reusable(self, prompt: str) -> Iterator[Clip]:
         """Yield clips whose words are as good as the same, best first.
@@ -129,7 +215,7 @@ class Finder:
 
         seen: set[str] = set()
         try:
-            for hit in self.search(prompt, limit=_REUSE_CANDIDATES):
+            for hit in self.search(prompt, limit=_REUSE_CANDIDATES, mode="semantic"):
                 if hit.score is not None and hit.score >= REUSE_SCORE:
                     seen.add(hit.clip.id)
                     yield hit.clip

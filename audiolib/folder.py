@@ -252,7 +252,12 @@ def _count_sidecars(folder: str) -> int:
     others = (
         os.path.join(folder, name) for name in names if name[_ID_LENGTH : _ID_LENGTH + 1] not in _AFTER_ID
     )
-    return found + sum(_count_sidecars(path) for path in others if os.path.isdir(path))
+    # As `os.walk`, past links, which may lead round in circles.
+    return found + sum(_count_sidecars(path) for path in others if _is_own_folder(path))
+
+
+def _is_own_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def utc_text(moment: datetime) -> str:

@@ -1,7 +1,8 @@
-"""Finding clips: by name, by meaning, in order of time."""
+"""Finding clips: by name, by words, by sound, by what they are like."""
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiolib.clip import Clip, Recipe, SearchHit
@@ -72,28 +73,84 @@ class Finding(LibraryBase):
         )
         yield from selection.clips
 
-    def search(self, query: str, *, limit: int = 10, one_off: bool = False) -> Hits:
-        """Find clips by meaning.
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        mode: str = "hybrid",
+        filters: "Filters | None" = None,
+        explain: bool = False,
+        one_off: bool = False,
+    ) -> Hits:
+        """Find clips by words.
 
         Args:
-            query: Words for what is wanted.
+            query: Words for what is wanted; words in quotes are a phrase, what follows "no" or "without" is not
+                wanted.
             limit: How many hits at most.
+            mode: `semantic` finds by meaning, `keyword` by the words themselves, forgiving a typo of one letter, and
+                needs no embedder; `hybrid` by both.
+            filters: Only clips like this.
+            explain: Say of each hit why it is there.
             one_off: This is all that the process will do. It starts 0.4 s sooner without the matrix library that
                 makes everything else faster.
 
         Returns:
-            Hits by falling score.
+            Hits, best first. The score is max(0, cosine similarity) of the query and the clip's words in every mode,
+            so only `semantic` is in its order; it is `None` where nothing can tell.
 
         Raises:
-            InvalidInputError: The query is empty or too long, or the limit is not above 0.
+            InvalidInputError: The query is empty or too long, the limit is not above 0, or there is no such mode.
             LibraryError: There is no library, or it is of a newer format.
             IndexingError: The query cannot be embedded here, or the index cannot be read.
         """
         words = clean_prompt(query, what="query")
-        if limit < 1:
-            raise InvalidInputError(f"A limit of {limit} makes no sense. Use 1 or more.")
+        _check_limit(limit)
         self._require()
-        return self._finder.search(words, limit=limit, one_off=one_off)
+        return self._finder.search(
+            words, limit=limit, mode=mode, filters=filters, explain=explain, one_off=one_off
+        )
+
+    def similar(
+        self,
+        clip: Clip | str | os.PathLike[str] | None = None,
+        *,
+        file: str | os.PathLike[str] | None = None,
+        limit: int = 10,
+        filters: "Filters | None" = None,
+    ) -> Hits:
+        """Find the clips that sound most like a clip, or like any audio file.
+
+        Args:
+            clip: A clip, or its name as for `get`.
+            file: An audio file that need not be in the library, and is not added.
+            limit: How many hits at most.
+            filters: Only clips like this.
+
+        Returns:
+            Hits by falling score, max(0, cosine similarity) of the sounds; the clip itself is not among them.
+
+        Raises:
+            InvalidInputError: Both or neither are given, the limit is not above 0, or there is nothing to hear in it.
+            ClipNotFoundError: Nothing fits the name.
+            LibraryError: The clip was not measured yet; there is no library, or it is of a newer format.
+            IndexingError: The index cannot be read.
+            AudioError: The file is no audio.
+        """
+        from audiolib import similar
+
+        if (clip is None) == (file is None):
+            raise InvalidInputError("Give either a clip or a file to compare with.")
+        _check_limit(limit)
+        self._require()
+        own = None
+        if file is not None:
+            vector = similar.vector_of_file(Path(file))
+        else:
+            sidecar = self._sidecar(clip.id if isinstance(clip, Clip) else clip)  # type: ignore[arg-type]
+            vector, own = similar.vector_of_clip(sidecar), sidecar.clip.id
+        return self._finder.nearest(vector, space=similar.SPACE, limit=limit, filters=filters, without=own)
 
     def play(self, clip: Clip | str | os.PathLike[str]) -> Clip:
         """Play a clip and wait for its end.
@@ -110,3 +167,8 @@ class Finding(LibraryBase):
         found = clip if isinstance(clip, Clip) else self.get(clip)
         play(found.path)
         return found
+
+
+def _check_limit(limit: int) -> None:
+    if limit < 1:
+        raise InvalidInputError(f"A limit of {limit} makes no sense. Use 1 or more.")
