@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,6 +122,11 @@ def clips(number: int) -> str:
     return "1 clip" if number == 1 else f"{number:,} clips"
 
 
+def stars(rating: int | None) -> str:
+    """Return a rating for people."""
+    return "not rated" if rating is None else "★" * rating + "☆" * (5 - rating)
+
+
 def local_time(text: str) -> str:
     """Return an ISO 8601 moment as people here read it, like `2026-11-22 12:14`; other text as it is."""
     from datetime import datetime
@@ -148,7 +154,9 @@ class Column:
     style: Mapping[str, Any] | None = None
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+def table(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], *, below: Sequence[str | None] = ()
+) -> None:
     """Print a table that fits the terminal.
 
     Where it is too narrow, shrinking columns are shortened first; then the last column goes to a line of its own, so
@@ -157,6 +165,7 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     Args:
         columns: What the columns are.
         rows: The cells, one text for each column.
+        below: A line under each row, `None` for none.
     """
     cells = [[plain(cell) for cell in row] for row in rows]
     widths = [
@@ -168,10 +177,12 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     widths = _shrunk(columns[:-1], widths[:-1], available) if stacked else shrunk
     shown = columns[:-1] if stacked else columns
     result(style(_row(shown, [c.title for c in shown], widths), dim=True))
-    for row in cells:
+    for row, note in zip_longest(cells, below):
         result(_row(shown, row, widths, styled=True))
         if stacked:
             result(f"{_GAP}{row[-1]}")
+        if note is not None:
+            result(style(f"{_GAP}{plain(note)}", dim=True))
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> None:

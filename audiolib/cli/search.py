@@ -1,55 +1,54 @@
-"""`audiolib search`: clips by what they are like."""
+"""`audiolib search`: clips by words."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from audiolib.cli import output
+from audiolib.cli.filters import filter_options
+from audiolib.cli.hits import limit_option, print_hits
 from audiolib.cli.options import json_option, library_option, open_library, read_prompt
 
+if TYPE_CHECKING:
+    from indexing.filters import Filters
 
-@click.command("search", short_help="Find clips by meaning.")
+
+@click.command("search", short_help="Find clips by words.")
 @click.argument("query")
-@click.option(
-    "-k", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Hits at most."
-)
+@limit_option
 @click.option(
     "--mode",
-    type=click.Choice(["semantic"]),
-    default="semantic",
+    type=click.Choice(["hybrid", "semantic", "keyword"]),
+    default="hybrid",
     show_default=True,
-    help="How to search: by meaning.",
+    help="By meaning, by the words themselves, or both.",
 )
+@click.option("--explain", is_flag=True, help="Say of each hit why it is there.")
+@filter_options
 @library_option
 @json_option
-def search_command(query: str, limit: int, mode: str, library_path: Path | None, as_json: bool) -> None:
-    """Find clips by meaning: QUERY need not share a word with their prompts."""
-    del mode  # there is one so far
-    hits = open_library(library_path).search(read_prompt(query), limit=limit, one_off=True)
-    if as_json:
-        for hit in hits:
-            output.json_line(hit.to_json())
-    elif hits:
-        output.table(
-            (
-                output.Column(title="score", right=True, style={"fg": "green"}),
-                output.Column(title="title", shrink=True, style={"bold": True}),
-                output.Column(title="duration", right=True),
-                output.Column(title="path"),
-            ),
-            [
-                (
-                    f"{hit.score:.2f}",
-                    hit.clip.title,
-                    output.seconds(hit.clip.duration),
-                    output.short_path(hit.clip.path),
-                )
-                for hit in hits
-            ],
-        )
+def search_command(
+    query: str,
+    limit: int,
+    mode: str,
+    explain: bool,
+    filters: "Filters",
+    library_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Find clips by words: QUERY need not share one with them. In quotes they are a phrase.
+
+    The score is the similarity in meaning, 1 is closest; words that match can put a clip before one that scores more.
+    """
+    library = open_library(library_path)
+    hits = library.search(
+        read_prompt(query), limit=limit, mode=mode, filters=filters, explain=explain, one_off=True
+    )
+    print_hits(hits, as_json=as_json, none="No clip is like that." if filters else "Nothing was found.")
+    if hits and not as_json:
         best = hits[0].clip
-        output.hint(
-            f"Another like the first: audiolib regenerate {best.id[-6:]} --seed {(best.seed or 0) + 1}"
-        )
-    else:
-        output.notice("Nothing was found.")
+        if best.kind == "generated":
+            output.hint(
+                f"Another like the first: audiolib regenerate {best.id[-6:]} --seed {(best.seed or 0) + 1}"
+            )

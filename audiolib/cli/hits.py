@@ -1,0 +1,74 @@
+"""Hits as `search` and `similar` show them, with the reasons in words."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from audiolib.cli import output
+
+if TYPE_CHECKING:
+    from audiolib import SearchHit
+    from indexing.query import Explanation
+
+limit_option = click.option(
+    "-k", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Hits at most."
+)
+
+
+def print_hits(hits: Sequence["SearchHit"], *, as_json: bool, none: str) -> None:
+    """Print hits for people or as JSON, one a line.
+
+    Args:
+        hits: The hits, best first.
+        as_json: For programs.
+        none: What to say to people when there are none.
+    """
+    if as_json:
+        for hit in hits:
+            output.json_line(hit.to_json())
+    elif hits:
+        output.table(
+            (
+                output.Column(title="score", right=True, style={"fg": "green"}),
+                output.Column(title="title", shrink=True, style={"bold": True}),
+                output.Column(title="duration", right=True),
+                output.Column(title="path"),
+            ),
+            [
+                (
+                    "–" if hit.score is None else f"{hit.score:.2f}",  # noqa: RUF001  # a dash is meant
+                    hit.clip.title,
+                    output.seconds(hit.clip.duration),
+                    output.short_path(hit.clip.path),
+                )
+                for hit in hits
+            ],
+            below=[None if hit.why is None else reason(hit.why) for hit in hits],
+        )
+    else:
+        output.notice(none)
+
+
+def reason(why: "Explanation") -> str:
+    """Return why a clip was found, like `meaning: 2nd nearest (0.43); words: 'piano' and 'calm' match, 1st`.
+
+    Args:
+        why: The explanation.
+    """
+    if why.similarity is None:
+        meaning = "meaning: not compared"
+    elif why.semantic_rank is None:
+        meaning = f"meaning: not among the nearest ({why.similarity:.2f})"
+    else:
+        meaning = f"meaning: {_ordinal(why.semantic_rank)} nearest ({why.similarity:.2f})"
+    quoted = [f"'{word}'" for word in why.matched]
+    listed = " and ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
+    words = f"{listed} match{'es' if len(quoted) == 1 else ''}" if quoted else "none match"
+    place = "" if why.keyword_rank is None else f", {_ordinal(why.keyword_rank)} by words"
+    return f"{meaning}; words: {words}{place}"
+
+
+def _ordinal(number: int) -> str:
+    teens = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"

@@ -1,0 +1,35 @@
+"""`audiolib similar`: clips by their sound."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from audiolib.cli.filters import filter_options
+from audiolib.cli.hits import limit_option, print_hits
+from audiolib.cli.options import json_option, library_option, open_library
+
+if TYPE_CHECKING:
+    from indexing.filters import Filters
+
+
+@click.command("similar", short_help="Find clips that sound alike.")
+@click.argument("clip", metavar="[CLIP]", required=False)
+@click.option("--file", type=click.Path(path_type=Path), help="An audio file in place of a clip.")
+@limit_option
+@filter_options
+@library_option
+@json_option
+def similar_command(
+    clip: str | None,
+    file: Path | None,
+    limit: int,
+    filters: "Filters",
+    library_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Find the clips that sound most like CLIP, or like any audio file, which is not added."""
+    if (clip is None) == (file is None):
+        raise click.UsageError("Give either a CLIP or --file, to find what sounds like it.")
+    hits = open_library(library_path).similar(clip, file=file, limit=limit, filters=filters)
+    print_hits(hits, as_json=as_json, none="There is no other clip to compare it with.")
