@@ -6,9 +6,10 @@ from audiolib.facade.finding import Finding
 from audiolib.facade.importing import Importing
 from audiolib.facade.keeping import Keeping
 from audiolib.facade.making import Making
+from audiolib.facade.surveying import Surveying
 
 
-class AudioLibrary(Making, Finding, Importing, Curating, Exporting, Keeping):
+class AudioLibrary(Making, Finding, Importing, Curating, Surveying, Exporting, Keeping):
     """A folder of clips that can be added to, searched and made again.
 
     Args:

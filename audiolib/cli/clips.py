@@ -1,18 +1,29 @@
 """`audiolib show`: all that is known of one clip."""
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from audiolib.cli import output
 from audiolib.cli.options import clip_argument, json_option, library_option, open_library, recipe_pairs
 
+if TYPE_CHECKING:
+    from audiolib import AudioLibrary, Clip
+
 
 @click.command("show", short_help="Show all that is known of a clip.")
 @clip_argument
+@click.option(
+    "--waveform/--no-waveform",
+    "wants_waveform",
+    default=None,
+    help="Draw its waveform; by default on a terminal only.",
+)
 @library_option
 @json_option
-def show_command(clip: str, library_path: Path | None, as_json: bool) -> None:
+def show_command(clip: str, wants_waveform: bool | None, library_path: Path | None, as_json: bool) -> None:
     """Show all that is known of CLIP: its id, the end of its id, a path, or `last`."""
     library = open_library(library_path)
     found = library.get(clip)
@@ -30,7 +41,7 @@ def show_command(clip: str, library_path: Path | None, as_json: bool) -> None:
         ("kind", found.kind),
         ("parent", found.parent_id),
         ("tags", ", ".join(found.tags)),
-        ("rating", None if found.rating is None else str(found.rating)),
+        ("rating", None if found.rating is None else output.stars(found.rating)),
         ("words", found.transcript),
         ("language", found.language),
         ("tempo", None if found.tempo_bpm is None else f"{found.tempo_bpm:.0f} BPM"),
@@ -40,6 +51,21 @@ def show_command(clip: str, library_path: Path | None, as_json: bool) -> None:
         *(recipe_pairs(recipe) if recipe else ()),
     ]
     output.fields([(name, value) for name, value in pairs if value])
+    if wants_waveform or (wants_waveform is None and output.is_terminal(sys.stdout)):
+        _draw(library, found)
+
+
+def _draw(library: "AudioLibrary", clip: "Clip") -> None:
+    from audiolib.cli import waveform
+    from generation.errors import AudioError
+
+    try:
+        outline = library.waveform(clip, columns=waveform.columns_for(waveform.width()))
+    except AudioError as error:  # the rest is shown all the same
+        output.notice(str(error))
+        return
+    output.result()
+    waveform.show(outline)
 
 
 def _channels(number: int) -> str:

@@ -28,9 +28,4 @@ def rate_command(clips: tuple[str, ...], rating: str, library_path: Path | None,
         if as_json:
             output.json_line(clip.to_json())
         else:
-            output.result(f"{stars(clip.rating)}  {output.plain(clip.title)}")
-
-
-def stars(rating: int | None) -> str:
-    """Return a rating for people."""
-    return "not rated" if rating is None else "★" * rating + "☆" * (5 - rating)
+            output.result(f"{output.stars(clip.rating)}  {output.plain(clip.title)}")
