@@ -32,7 +32,7 @@ from audiolib.settings import MANIFEST_NAME
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-LIBRARY_FORMAT: Final = 1
+LIBRARY_FORMAT: Final = 2
 _LAST = "last"
 _ID_LENGTH: Final = 26
 _AFTER_ID: Final = (".", "-")

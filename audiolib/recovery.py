@@ -76,7 +76,7 @@ def sweep_temporaries(folder: LibraryFolder) -> int:
 
 
 def restore_sidecar(
-    folder: LibraryFolder, audio: Path, clip_id: str, *, row: "IndexRow | None" = None
+    folder: LibraryFolder, audio: Path, clip_id: str, *, row: "IndexRow | None" = None, foreign: bool = False
 ) -> Sidecar | None:
     """Write a clip's sidecar again; one that is there and damaged is kept beside it under another name.
 
@@ -85,6 +85,7 @@ def restore_sidecar(
         audio: The clip's audio file.
         clip_id: Its id.
         row: What the index knows of the clip; it is believed where it is about the same samples.
+        foreign: Believe a comment that names another clip's id too: an imported copy has an id of its own.
 
     Returns:
         The sidecar; `None` when nothing says what the clip is, or its audio cannot be read.
@@ -105,7 +106,7 @@ def restore_sidecar(
     if row is not None and row.audio_sha256 != facts["audio_sha256"]:
         row = None
     comment = _read_comment(audio)
-    known = _from_comment(comment) if comment.get("id") == clip_id else None
+    known = _from_comment(comment) if foreign or comment.get("id") == clip_id else None
     if known is None and row is None and ("audiolib" in comment or not _named_by_us(audio, clip_id)):
         return None  # another clip's audio, or not named as ours are
     fields, recipe = known or ({"title": _title_of(audio, clip_id), "kind": "imported"}, None)

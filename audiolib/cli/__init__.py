@@ -19,6 +19,7 @@ _MODULES = {
     "export": "audiolib.cli.export",
     "regenerate": "audiolib.cli.regenerate",
     "index": "audiolib.cli.index",
+    "check": "audiolib.cli.check",
     "models": "audiolib.cli.models",
 }
 

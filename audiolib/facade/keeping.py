@@ -8,6 +8,7 @@ from audiolib.reindexing import IndexReport, Reindexing
 from audiolib.requests import Progress
 
 if TYPE_CHECKING:
+    from audiolib.checking.findings import CheckReport
     from audiolib.transcripts import TranscribeReport
 
 
@@ -32,11 +33,13 @@ class Keeping(LibraryBase):
             IndexingError: The index cannot be read or written, or was made with another embedder.
         """
         from audiolib.measuring import measure_clips, unmeasured
+        from audiolib.migration import migrate
         from audiolib.recovery import complete_clips, sweep_temporaries
         from audiolib.trash import Trash
 
         self._require()
         self._folder.create(embedder=self._catalogue.embedder_name())
+        rebuild = not migrate(self._folder, self._catalogue, progress=progress) and rebuild
         Trash(self._folder).mend()  # first, so that no removed clip is taken for one that lacks its sidecar
         completed = complete_clips(self._folder)
         sweep_temporaries(self._folder)
@@ -49,6 +52,31 @@ class Keeping(LibraryBase):
         return replace(
             report, completed=completed, measured=len(measured), broken=(*report.broken, *unreadable)
         )
+
+    def check(
+        self, *, repair: bool = False, quick: bool = False, progress: Progress | None = None
+    ) -> "CheckReport":
+        """Hold files, sidecars and index against each other, and mend what is wrong if that is asked for.
+
+        Nothing is ever deleted that could be someone's: damaged sidecars are kept beside the new ones, files that are
+        none of ours are named and left alone.
+
+        Args:
+            repair: Mend what can be mended.
+            quick: Do not read every audio file to compare its digest.
+            progress: Called with the clips done and the clips in all, for each look and for the mending.
+
+        Raises:
+            LibraryError: There is no library, it is of a newer format, or in use.
+            IndexingError: The index cannot be written.
+            OSError: The disk is full or may not be written.
+        """
+        from audiolib.checking.run import Check
+        from audiolib.settings import find_existing_library
+
+        find_existing_library(self.path, self.settings)
+        check = Check(self._folder, self._catalogue, quick=quick)
+        return check.run(repair=repair, progress=progress)
 
     def transcribe(
         self, *, whisper: str | None = None, progress: Progress | None = None

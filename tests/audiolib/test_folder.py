@@ -19,7 +19,7 @@ from audiolib.errors import (
     LibraryError,
     LibraryFormatError,
 )
-from audiolib.folder import LibraryFolder, utc_text
+from audiolib.folder import LIBRARY_FORMAT, LibraryFolder, utc_text
 from audiolib.ids import ID_PATTERN, new_id, time_of
 from audiolib.sidecars import write_sidecar
 
@@ -63,7 +63,7 @@ def add_clip(folder: LibraryFolder, clip_id: str) -> Path:
 class TestManifest:
     def test_a_new_library_records_format_and_embedder(self, folder: LibraryFolder) -> None:
         manifest = folder.manifest()
-        assert (manifest["format"], manifest["embedder"]) == (1, "words")
+        assert (manifest["format"], manifest["embedder"]) == (LIBRARY_FORMAT, "words")
         folder.create(embedder="other words")
         assert folder.manifest() == manifest
 
@@ -75,7 +75,7 @@ class TestManifest:
     @pytest.mark.parametrize(
         ("text", "error", "reason"),
         [
-            ('{"format": 2}', LibraryFormatError, "Update audiolib"),
+            (f'{{"format": {LIBRARY_FORMAT + 1}}}', LibraryFormatError, "Update audiolib"),
             ('{"format": ', LibraryError, "damaged"),
             ('{"name": "web app"}', LibraryError, "no library's manifest"),
             ("[]", LibraryError, "no library's manifest"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from audiolib import AudioLibrary, Clip
+from audiolib.folder import LIBRARY_FORMAT
 from audiolib.settings import Settings
 from indexing.errors import EmbedderMismatchError, EmbedderUnavailableError
 from indexing.store import ClipIndex
@@ -196,4 +197,4 @@ def test_a_lost_manifest_comes_back(library: AudioLibrary, make: Callable[..., C
     (library.path / "library.json").unlink()
     assert library.get("last") == clip
     library.index()
-    assert json.loads((library.path / "library.json").read_text())["format"] == 1
+    assert json.loads((library.path / "library.json").read_text())["format"] == LIBRARY_FORMAT
