@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from audiolib.clip import Clip, Recipe, SearchHit
     from audiolib.errors import AudiolibError
+    from audiolib.importing.values import ImportOutcome
     from audiolib.library import AudioLibrary
     from audiolib.models import Models
     from audiolib.outputs import Destination
@@ -19,6 +20,7 @@ __all__ = [
     "ClipProgress",
     "Destination",
     "GenerationRequest",
+    "ImportOutcome",
     "Models",
     "Recipe",
     "SearchHit",
@@ -32,6 +34,7 @@ _HOMES = {
     "ClipProgress": "audiolib.studio",
     "Destination": "audiolib.outputs",
     "GenerationRequest": "audiolib.requests",
+    "ImportOutcome": "audiolib.importing.values",
     "Models": "audiolib.models",
     "Recipe": "audiolib.clip",
     "SearchHit": "audiolib.clip",

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ from generation.errors import AudioError
 Samples = npt.NDArray[np.float32]
 
 _BLOCK = 1 << 17  # samples of all channels together, half a megabyte
+# What libsndfile says of its own insides, or of another matter.
+_CLEARER = {
+    "File does not exist or is not a regular file (possibly a pipe?).": "it is damaged, or of another kind",
+    "Format not recognised.": "it is of another kind, or damaged from its beginning",
+    "Internal error : SF_INFO struct incomplete.": "its header makes no sense",
+    "Internal psf_fseek() failed.": "it is damaged or cut short",
+    "Supported file format but file is malformed.": "it is damaged or cut short",
+    "Error : flac decoder lost sync.": "it is damaged or cut short",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +76,6 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[AudioStream]:
     Raises:
         AudioError: the file is missing, no regular file, or no sound file.
     """
-    import soundfile
 
     source = Path(path)
     with errors_of(source):
@@ -74,7 +83,7 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[AudioStream]:
         if not stat.S_ISREG(source.stat().st_mode):
             raise AudioError(f"{source} is {_kind(source)}, not a sound file.")
         # As bytes, because a name need not be valid Unicode; by name, because MP3 is told by that too.
-        file = soundfile.SoundFile(os.fsencode(source) if os.name == "posix" else str(source))
+        file = _straight()(os.fsencode(source) if os.name == "posix" else str(source))
     with file:
         with errors_of(source):
             claimed = promised_frames(source)
@@ -86,6 +95,21 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[AudioStream]:
             promised=claimed if claimed is not None else _plausible(file.frames, file.format),
             _file=file,
         )
+
+
+@cache
+def _straight() -> Any:
+    """A sound file that is read from its beginning to its end.
+
+    soundfile seeks after every read of a seekable file, which fails on FLAC of unknown length.
+    """
+    import soundfile
+
+    class Straight(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
+        def seekable(self) -> bool:
+            return False
+
+    return Straight
 
 
 @contextmanager
@@ -106,7 +130,8 @@ def reason_of(error: Exception) -> str:
     import soundfile
 
     if isinstance(error, soundfile.LibsndfileError):
-        return str(error.error_string)
+        said = str(error.error_string)
+        return _CLEARER.get(said, said.removeprefix("Error : "))
     return str(error)
 
 
@@ -124,7 +149,7 @@ def _unreadable(path: Path, error: Exception) -> str:
         return f"{path} may not be read; check its permissions."
     if path.stat().st_size == 0:
         return f"{path} is an empty file."
-    return f"{path} cannot be read as a sound file: {reason_of(error)}"
+    return f"{path} cannot be read as a sound file: {reason_of(error).rstrip('.')}."
 
 
 def _kind(path: Path) -> str:

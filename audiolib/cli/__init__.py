@@ -8,7 +8,10 @@ from audiolib.cli.app import LazyGroup, version_option
 
 _MODULES = {
     "generate": "audiolib.cli.generate",
+    "add": "audiolib.cli.add",
+    "watch": "audiolib.cli.watch",
     "search": "audiolib.cli.search",
+    "similar": "audiolib.cli.similar",
     "list": "audiolib.cli.list",
     "show": "audiolib.cli.clips",
     "play": "audiolib.cli.play",

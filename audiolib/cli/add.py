@@ -1,0 +1,51 @@
+"""`audiolib add`: audio of one's own into the library."""
+
+from pathlib import Path
+
+import click
+
+from audiolib.cli import output
+from audiolib.cli.imports import Tally, quiet_libraries
+from audiolib.cli.options import json_option, library_option, open_library
+
+_FEW = 3  # of which each is told
+
+
+@click.command("add", short_help="Import sound files and folders.")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--reference", is_flag=True, help="Leave the files where they are; keep only their paths.")
+@click.option("--prompt", help="Words for what they sound like.")
+@click.option("--title", help="Instead of the titles inside the files, or their names.")
+@click.option("--tag", "tags", metavar="WORD", multiple=True, help="A label; may be repeated.")
+@library_option
+@json_option
+def add_command(
+    paths: tuple[Path, ...],
+    reference: bool,
+    prompt: str | None,
+    title: str | None,
+    tags: tuple[str, ...],
+    library_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Import sound files, and the sound files in folders: WAV, FLAC, OGG, MP3, AIFF.
+
+    A sound that is there already is not added twice. After Ctrl+C the same command goes on where it was.
+    """
+    library = open_library(library_path)
+    few = len(paths) <= _FEW and not any(path.is_dir() for path in paths)
+    tally = Tally(as_json=as_json, clips=few, present=few)
+    try:
+        with quiet_libraries(), output.bar("adding", "file") as update:
+            for outcome in library.add_all(
+                paths, reference=reference, prompt=prompt, title=title, tags=tags, progress=update
+            ):
+                tally.tell(outcome)
+    except KeyboardInterrupt:
+        tally.notices()
+        raise KeyboardInterrupt(
+            f"{tally.total:,} files are done. The same command goes on where this one ended."
+        ) from None
+    tally.finish()
+    if not as_json and few and not tally.failed:
+        output.hint("Hear it: audiolib play last")

@@ -1,0 +1,164 @@
+"""One sound file read once, block by block: digests, facts, analysis, what it says of itself."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from audiolib.errors import AudiolibError
+
+if TYPE_CHECKING:
+    from indexing.analysis import Analysis
+
+MIN_RATE, MAX_RATE, MAX_CHANNELS = 1_000, 768_000, 8
+_CHUNK_BYTES: Final = 1 << 20
+_TOLERATED_FRAMES: Final = 4_608  # decoders of MP3 may cut their padding otherwise than its header counts
+
+
+class NotAddedError(AudiolibError):
+    """A file that is not taken in; the message is a sentence that does not name it."""
+
+
+class Stopped(Exception):  # no error: the caller asked for it
+    """Reading ended because it was asked to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sound:
+    """What was read off a file.
+
+    Attributes:
+        duration: Seconds.
+        sampling_rate: Hz.
+        channels: How many.
+        container: libsndfile's name of the format.
+        audio_sha256: Over the decoded samples, as `audiolib.files.samples_sha256`.
+        analysis: How it sounds.
+        note: What is odd about it, in a sentence.
+    """
+
+    duration: float
+    sampling_rate: int
+    channels: int
+    container: str
+    audio_sha256: str
+    analysis: "Analysis"
+    note: str | None
+
+
+def hash_file(file: BinaryIO, *, stopped: Callable[[], bool], copy_to: BinaryIO | None = None) -> str:
+    """Return the SHA-256 in hex of what a file holds from here on.
+
+    Args:
+        file: Open for reading.
+        stopped: Asked again and again whether to end.
+        copy_to: Where the same bytes are written.
+
+    Raises:
+        NotAddedError: It cannot be read.
+        Stopped: `stopped` said so.
+        OSError: It cannot be written.
+    """
+    digest = hashlib.sha256()
+    while chunk := _read(file):
+        if stopped():
+            raise Stopped
+        digest.update(chunk)
+        if copy_to is not None:
+            copy_to.write(chunk)
+    return digest.hexdigest()
+
+
+def check_sound(path: Path) -> None:
+    """Say at once what the beginning of a file tells: no sound file, or of a kind that makes no sense.
+
+    Args:
+        path: The file.
+
+    Raises:
+        NotAddedError: It is not taken.
+    """
+    from generation.errors import AudioError
+    from generation.stream import open_audio
+
+    try:
+        with open_audio(path) as stream:
+            _check(stream.sampling_rate, stream.channels)
+    except AudioError as error:
+        raise NotAddedError(_without_path(str(error), path)) from error
+
+
+def read_sound(path: Path, *, stopped: Callable[[], bool] = lambda: False) -> Sound:
+    """Decode a file in memory that does not grow with its length.
+
+    Args:
+        path: The file.
+        stopped: Asked again and again whether to end.
+
+    Raises:
+        NotAddedError: It is no sound file, damaged, empty, or of a kind that makes no sense.
+        Stopped: `stopped` said so.
+    """
+    from generation.errors import AudioError
+    from generation.stream import open_audio
+    from indexing.analysis import Analyser
+
+    digest = hashlib.sha256()
+    frames = 0
+    try:
+        with open_audio(path) as stream:
+            _check(stream.sampling_rate, stream.channels)
+            analyser = Analyser(stream.sampling_rate, stream.channels)
+            for block in stream.blocks():
+                if stopped():
+                    raise Stopped
+                digest.update(block.astype("<f4", copy=False).tobytes())
+                analyser.feed(block)
+                frames += len(block)
+    except AudioError as error:
+        raise NotAddedError(_without_path(str(error), path)) from error
+    if frames == 0:
+        raise NotAddedError("It holds no samples.")
+    return Sound(
+        duration=frames / stream.sampling_rate,
+        sampling_rate=stream.sampling_rate,
+        channels=stream.channels,
+        container=stream.container,
+        audio_sha256=digest.hexdigest(),
+        analysis=analyser.finish(),
+        note=_note(frames, stream.promised, stream.sampling_rate),
+    )
+
+
+def _read(file: BinaryIO) -> bytes:
+    try:
+        return file.read(_CHUNK_BYTES)
+    except OSError as error:  # a bad file is its own matter, a full disk everybody's
+        raise NotAddedError(f"It cannot be read: {error.strerror or error}.") from error
+
+
+def _check(sampling_rate: int, channels: int) -> None:
+    if not MIN_RATE <= sampling_rate <= MAX_RATE:
+        raise NotAddedError(
+            f"Its sample rate is {sampling_rate:,} Hz; {MIN_RATE:,} to {MAX_RATE:,} Hz are taken. Resample it first."
+        )
+    if channels > MAX_CHANNELS:
+        raise NotAddedError(
+            f"It has {channels} channels; at most {MAX_CHANNELS} are taken. Mix it down first."
+        )
+
+
+def _note(frames: int, promised: int | None, rate: int) -> str | None:
+    if promised is None or promised - frames <= _TOLERATED_FRAMES:
+        return None
+    return (
+        f"Its header promises {promised / rate:,.1f} s and {frames / rate:,.1f} s are there: "
+        "it may have been cut short. What is there was added."
+    )
+
+
+def _without_path(sentence: str, path: Path) -> str:
+    """The path stands beside the sentence, and may hold anything."""
+    return "It" + sentence.removeprefix(os.fspath(path)) if sentence.startswith(os.fspath(path)) else sentence
