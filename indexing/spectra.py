@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 RATE = 24_000  # Hz; everything but loudness is measured at this rate
 FRAME_RATE = 100  # frames a second
 _HOP = RATE // FRAME_RATE
-_SIZE = 1024  # 43 ms
-BANDS = 64
-_LOWEST_HZ, _HIGHEST_HZ = 30.0, 12_000.0
+_SIZE = 1536  # 64 ms
+_LOWEST_HZ = 60.0
+_BANDS_PER_OCTAVE = 24  # half a semitone each: a note that begins while others sound is then heard
+BANDS = 180  # up to 10.6 kHz
 _FLOOR_DB = -60.0  # below the loudest band of the excerpt; what is lower counts as this
 
 Array = NDArray[np.float32]
@@ -24,8 +25,8 @@ class Spectra:
 
     Attributes:
         samples: `(samples,)` at `RATE`, mono.
-        magnitudes: `(frames, 513)` of a Hann window; a full-scale sine is about 1.
-        bands: `(frames, BANDS)` mel band powers.
+        magnitudes: `(frames, 769)` of a Hann window; a full-scale sine is about 1.
+        bands: `(frames, BANDS)` powers in bands of half a semitone.
         levels: `(frames, BANDS)` the same in decibels below the excerpt's loudest band, -60 to 0.
         continues: whether the excerpt goes on from another one, so that its start is no onset.
     """
@@ -46,7 +47,7 @@ def spectra_of(samples: Array, *, continues: bool = False) -> Spectra:
     """Transforms an excerpt of `(samples,)` at `RATE`; frames are centred on multiples of 10 ms."""
     magnitudes = np.abs(transform(samples, _SIZE, _HOP))
     magnitudes *= np.float32(4.0 / _SIZE)
-    bands = (magnitudes**2) @ _mel_filters()
+    bands = (magnitudes**2) @ _filters()
     loudest = max(float(bands.max(initial=0.0)), 1e-12)
     levels = 10 * np.log10(np.maximum(bands, loudest * 10 ** (_FLOOR_DB / 10)) / loudest)
     return Spectra(samples=samples, magnitudes=magnitudes, bands=bands, levels=levels, continues=continues)
@@ -64,21 +65,28 @@ def frequencies(size: int = _SIZE) -> Array:
     return np.fft.rfftfreq(size, 1 / RATE).astype(np.float32)
 
 
+def band_centres() -> Array:
+    """Hz of the middles of the bands, `(BANDS,)`."""
+    return np.asarray(_LOWEST_HZ * 2 ** (np.arange(BANDS) / _BANDS_PER_OCTAVE), dtype=np.float32)
+
+
 @lru_cache(maxsize=4)
 def _hann(size: int) -> Array:
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
-def _mel_filters() -> Array:
-    """Triangles on the mel scale (O'Shaughnessy's formula), `(513, BANDS)`; each has an area of 1 bin at least."""
-    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (_LOWEST_HZ, _HIGHEST_HZ))
-    edges = 700 * (10 ** (np.linspace(lowest, highest, BANDS + 2) / 2595) - 1)
-    # Low bands are narrower than a bin: a triangle is at least two bins wide each way, so that none is empty.
-    width = RATE / _SIZE
+def _filters() -> Array:
+    """Triangles on a logarithmic scale, `(769, BANDS)`.
+
+    Low bands are closer together than the bins: a triangle reaches at least a bin each way, so none is empty.
+    """
+    centres = band_centres()
+    step = 2 ** (1 / _BANDS_PER_OCTAVE)
+    bin_hz = RATE / _SIZE
+    low = np.minimum(centres / step, centres - bin_hz)
+    high = np.maximum(centres * step, centres + bin_hz)
     hertz = frequencies()[:, None]
-    low = np.minimum(edges[:-2], edges[1:-1] - width)
-    high = np.maximum(edges[2:], edges[1:-1] + width)
-    rising = (hertz - low) / (edges[1:-1] - low)
-    falling = (high - hertz) / (high - edges[1:-1])
+    rising = (hertz - low) / (centres - low)
+    falling = (high - hertz) / (high - centres)
     return np.asarray(np.maximum(0.0, np.minimum(rising, falling)), dtype=np.float32)

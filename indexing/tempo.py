@@ -37,9 +37,9 @@ def periodicity(strength: Array) -> Periodicity | None:
     lags = np.arange(len(raw))
     overlap = np.maximum(1 - lags / len(rising), 1e-9)
     correlation = np.where(overlap > 0.2, raw / power / overlap, 0.0)
-    time = np.arange(len(rising)) / FRAME_RATE
-    waves = np.exp(-2j * np.pi * np.outer(_GRID / 60, time))
-    spectrum = np.abs(waves @ rising) / np.sqrt(power * len(rising))
+    fine = 8 * size  # a quarter of a per cent apart at the slowest tempo
+    magnitudes = np.abs(np.fft.rfft(rising, fine)) / np.sqrt(power * len(rising))
+    spectrum = _at(magnitudes, _GRID / 60 * (fine / FRAME_RATE))
     return Periodicity(correlation=np.pad(correlation, (0, _LONGEST_LAG - len(raw))), spectrum=spectrum)
 
 
