@@ -76,8 +76,8 @@ def select(
     names = ["id"] if sort in (None, "id") else ["id", str(sort)]
     found = columns(table, names, where=where)
     way = "descending" if descending else "ascending"
-    keys = [(name, way if name == sort else "ascending") for name in reversed(names)]
-    order = pc.sort_indices(found, sort_keys=keys, null_placement="at_end")
+    keys = [(name, way if name == sort else "ascending", "at_end") for name in reversed(names)]
+    order = pc.sort_indices(found, sort_keys=keys)
     stop = None if limit is None else offset + limit
     return [str(id) for id in found["id"].take(order[offset:stop]).to_pylist()]
 
