@@ -123,7 +123,16 @@ class Catalogue:
             IndexingError: The index cannot be read.
         """
         where = filters.expression() if filters else None
-        return self._index().select(where=where, sort=sort, descending=descending, limit=limit)
+        if sort != "title":
+            return self._index().select(where=where, sort=sort, descending=descending, limit=limit)
+        # As people sort words, not by code points: "apple" before "Zebra".
+        found = self._index().columns(["id", "title"], where=where)
+        pairs = sorted(
+            zip(found["title"], found["id"], strict=True),
+            key=lambda pair: ((pair[0] or "").casefold(), pair[1]),
+            reverse=descending,
+        )
+        return [clip_id for _, clip_id in pairs[:limit]]
 
     def missing(self) -> int:
         """Return how many clips have no row in the index yet."""

@@ -3,10 +3,11 @@
 import csv
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, TextIO
+from typing import Any, BinaryIO, Final, TextIO
 
 from audiolib.exporting.fields import FILE_NAME, field_kinds
 from audiolib.files import atomic_path
@@ -15,6 +16,8 @@ METADATA_NAME: Final = "metadata.jsonl"
 CSV_NAME: Final = "clips.csv"
 PLAYLIST_NAME: Final = "clips.m3u8"
 
+# Well within the ten megabytes that `datasets` looks at, lines for the front included.
+_FRONT_BYTES: Final = 4 << 20
 Add = Callable[[Mapping[str, Any]], None]
 _log = logging.getLogger(__name__)
 
@@ -37,10 +40,12 @@ def open_tables(root: Path, *, metadata: bool, csv_table: bool, playlist: bool) 
 
         def file(name: str) -> TextIO:
             path = stack.enter_context(atomic_path(root / name))
-            return stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+            return stack.enter_context(path.open("w", encoding="utf-8", errors="replace", newline=""))
 
         if metadata:  # the first to be opened is the last to get its name
-            writers.append(_jsonl_writer(file(METADATA_NAME)))
+            lines = _JsonLines(stack.enter_context(atomic_path(root / METADATA_NAME)))
+            stack.callback(lines.close)
+            writers.append(lines.add)
         if csv_table:
             writers.append(_csv_writer(file(CSV_NAME)))
         if playlist:
@@ -86,11 +91,55 @@ def _is_ours(document: Mapping[str, Any]) -> bool:
     return len(parts) > 1 and parts[0] == "audio" and ".." not in parts
 
 
-def _jsonl_writer(file: TextIO) -> Add:
-    def write(document: Mapping[str, Any]) -> None:
-        file.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
+class _JsonLines:
+    """Writes `metadata.jsonl`, and sees to it that every field has a value near the beginning.
 
-    return write
+    `datasets` takes the kinds of the fields from the first ten megabytes and fails at the first value of a field that
+    had none there. So lines that come later and are the first to have a value of some field go to the front.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("wb")
+        self._position = 0
+        self._seen: set[str] = set()
+        self._moved: list[tuple[int, int]] = []  # where lines for the front begin and end
+
+    def add(self, document: Mapping[str, Any]) -> None:
+        line = json.dumps(document, ensure_ascii=False, allow_nan=False).encode(errors="replace") + b"\n"
+        start, self._position = self._position, self._position + len(line)
+        self._file.write(line)
+        # `[]` says as little of its kind as `null`.
+        fresh = {name for name, value in document.items() if value not in (None, [])} - self._seen
+        self._seen |= fresh
+        if fresh and self._position > _FRONT_BYTES:
+            self._moved.append((start, self._position))
+
+    def close(self) -> None:
+        self._file.close()
+        if not self._moved:
+            return
+        rest = self._path.with_suffix(".rest")
+        os.replace(self._path, rest)
+        try:
+            with rest.open("rb") as source, self._path.open("wb") as target:
+                for start, end in self._moved:
+                    source.seek(start)
+                    target.write(source.read(end - start))
+                start = 0
+                for moved_start, moved_end in [*self._moved, (self._position, self._position)]:
+                    source.seek(start)
+                    _copy(source, target, moved_start - start)
+                    start = moved_end
+        finally:
+            rest.unlink()
+
+
+def _copy(source: BinaryIO, target: BinaryIO, number: int) -> None:
+    while number > 0:
+        block = source.read(min(number, 1 << 20))
+        target.write(block)
+        number -= len(block)
 
 
 def _csv_writer(file: TextIO) -> Add:

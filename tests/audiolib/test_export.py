@@ -25,7 +25,7 @@ from library_files import files_of
 
 from audiolib import AudioLibrary
 from audiolib.errors import InvalidInputError
-from audiolib.exporting import audiofiles, parquet
+from audiolib.exporting import audiofiles, parquet, tables
 from audiolib.exporting.names import file_stem, file_suffix, name_key
 from indexing.filters import Filters
 
@@ -187,6 +187,28 @@ class TestFiles:
         assert "| 1 | imported | unknown |" in card
         assert "| 1 | a \ufffd b \ufffd c | free\ufffdbeer\ufffd |" in card
         assert "4 clips, 0 min 02 s in all" in card
+
+    def test_every_field_has_a_value_early(
+        self, three: AudioLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in range(6):
+            put_clip(three.path, f"plain {number}", model=None)
+        monkeypatch.setattr(tables, "_FRONT_BYTES", 1)
+        three.export(tmp_path / "out", csv=True)
+        lines = metadata(tmp_path / "out")
+        order = [line["title"] for line in lines]
+        assert order[:3] == ["plain 5", "happy rock", "calm piano"]
+        assert sorted(order) == sorted(clip.title for clip in three.list())
+        assert order[3:] == [clip.title for clip in three.list() if clip.title in order[3:]]
+        assert (tmp_path / "out" / "clips.csv").read_text().splitlines()[1].startswith("audio/plain-5")
+
+    def test_text_that_is_none(self, three: AudioLibrary, tmp_path: Path) -> None:
+        sidecar = three.get("last").path.with_suffix(".json")
+        sidecar.write_text(sidecar.read_text().replace('"prompt": null', '"prompt": "half \\ud800"'))
+        for options in ({}, {"parquet": True}):
+            out = tmp_path / f"out{len(options)}"
+            assert three.export(out, csv=True, **options).clips == 3
+            assert "half ?" in (out / "clips.csv").read_text(encoding="utf-8")
 
     def test_of_two_clips_with_one_name_the_second_gets_its_whole_id(
         self, three: AudioLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
