@@ -1,7 +1,8 @@
 """`audiolib list`: the clips that are there."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -10,6 +11,7 @@ from audiolib.cli.filters import filter_options, sort_options
 from audiolib.cli.options import json_option, library_option, open_library
 
 if TYPE_CHECKING:
+    from audiolib import Clip
     from indexing.filters import Filters
 
 
@@ -33,11 +35,15 @@ def list_command(
         for clip in clips:
             output.json_line(clip.to_json())
         return
+    extra = [
+        name for name in _EXTRA if name == sort or (filters and getattr(filters, name, None) is not None)
+    ]
     rows = [
         (
             clip.id[-6:],
             clip.title,
             output.seconds(clip.duration),
+            *(_EXTRA[name](clip) for name in extra),
             output.local_time(clip.created_at),
             clip.model or clip.kind,
         )
@@ -51,9 +57,24 @@ def list_command(
             output.Column(title="id", style={"fg": "cyan"}),
             output.Column(title="title", shrink=True, style={"bold": True}),
             output.Column(title="duration", right=True),
+            *(output.Column(title=name, right=name not in ("key", "rating")) for name in extra),
             output.Column(title="made"),
             output.Column(title="model", shrink=True),
         ),
         rows,
     )
     output.hint(f"All about one: audiolib show {rows[0][0]}")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+_EXTRA: Final[Mapping[str, Callable[["Clip"], str]]] = {  # shown when sorted or filtered by
+    "rating": lambda clip: output.stars(clip.rating),
+    "bpm": lambda clip: _number(clip.tempo_bpm, ".0f"),
+    "key": lambda clip: clip.key or "",
+    "loudness": lambda clip: _number(clip.loudness_lufs, ".1f"),
+    "brightness": lambda clip: _number(clip.brightness_hz, ".0f"),
+    "energy": lambda clip: _number(clip.energy, ".2f"),
+}
