@@ -1,58 +1,169 @@
-"""Playing a file: the system's own player where there is one, else PortAudio."""
+"""Playing a file: through PortAudio where it is installed and there is a device, else with the system's own player."""
 
+import logging
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from audiolib.errors import PlaybackError
 
+if TYPE_CHECKING:
+    import numpy as np
+
+_log = logging.getLogger(__name__)
+
+_COMMON: Final = frozenset({".wav", ".aiff", ".aif"})
+# Ctrl+C is heard between two writes, so a write must be short.
+_WRITE_SECONDS: Final = 0.05
+_FAILS_WITHIN: Final = 2.0  # seconds in which a player that lacks a device says so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Player:
+    """A program that plays a file to its end; of other files than `formats` it makes noise or nothing at all."""
+
+    program: str
+    options: tuple[str, ...] = ()
+    formats: frozenset[str] | None = None
+
+
 _PLAYERS: Final = (
-    ("afplay",),  # macOS
-    ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"),
-    ("mpv", "--no-video", "--really-quiet"),
-    ("play", "-q"),  # SoX
-    ("paplay",),
-    ("aplay", "-q"),
+    _Player(program="afplay", formats=_COMMON | {".mp3", ".flac"}),  # macOS
+    _Player(program="ffplay", options=("-nodisp", "-autoexit", "-loglevel", "error")),
+    _Player(program="mpv", options=("--no-video", "--really-quiet")),
+    _Player(program="play", options=("-q",), formats=_COMMON | {".flac", ".ogg"}),  # SoX
+    _Player(program="pw-play", formats=_COMMON | {".flac", ".ogg"}),
+    _Player(program="paplay", formats=_COMMON | {".flac", ".ogg"}),
+    _Player(program="aplay", options=("-q",), formats=frozenset({".wav"})),
 )
 
 
 def play(path: Path) -> None:
-    """Play a sound file and wait for its end.
+    """Play a sound file and wait for its end; an interruption stops the sound at once.
 
     Args:
         path: The file.
 
     Raises:
-        PlaybackError: There is no player, or it failed.
-        AudioError: The file cannot be read.
+        PlaybackError: There is no player, or none could play it.
+        AudioError: The file is missing or damaged.
     """
-    for program, *options in _PLAYERS:
-        found = shutil.which(program)
-        if found:
+    from generation.stream import open_audio
+
+    with open_audio(path):
+        pass  # a lost file is told as such, not as a player's trouble
+    device = _portaudio()
+    if device is not None and _play_with_portaudio(device, path):
+        return
+    _play_with_system(path)
+
+
+def _play_with_system(path: Path) -> None:
+    """Try the players there are, one after the other: one may lack a device that another one finds."""
+    reasons = []
+    for player in _PLAYERS:
+        found = shutil.which(player.program)
+        if found is None:
+            continue
+        start = time.monotonic()
+        with _playable(path, player) as file:
             result = subprocess.run(  # noqa: S603  # a fixed list of programs and a path of ours
-                [found, *options, str(path)],
+                [found, *player.options, str(file)],
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 text=True,
+                errors="replace",
                 check=False,
             )
-            if result.returncode:
-                reason = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-                raise PlaybackError(f"{program} could not play {path}: {reason}")
+        if result.returncode == 0:
             return
-    _play_with_portaudio(path)
+        said = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        reasons.append(f"{player.program} could not play {path}: {said}")
+        if result.returncode < 0 or time.monotonic() - start > _FAILS_WITHIN:
+            break  # it was stopped, or something was heard already
+    if reasons:
+        raise PlaybackError(reasons[0])
+    raise PlaybackError(
+        f"No player was found for {path}. Install ffmpeg, or `pip install 'audiolib-mlx[play]'`."
+    )
 
 
-def _play_with_portaudio(path: Path) -> None:
-    from generation.audio import load_audio
-    from generation.errors import AudioError
-    from generation.sketch import GeneratedAudio
+@contextmanager
+def _playable(path: Path, player: _Player) -> Iterator[Path]:
+    """The file, or a WAV of it for a player that does not know its format."""
+    if player.formats is None or path.suffix.lower() in player.formats:
+        yield path
+        return
+    import tempfile
 
-    samples, rate = load_audio(path)
+    with tempfile.TemporaryDirectory(prefix="audiolib-") as folder:
+        target = Path(folder, "clip.wav")
+        _write_wav(path, target)
+        yield target
+
+
+def _write_wav(source: Path, target: Path) -> None:
+    import soundfile
+
+    from generation.stream import open_audio
+
+    with (
+        open_audio(source) as stream,
+        soundfile.SoundFile(target, "w", stream.sampling_rate, stream.channels, subtype="PCM_16") as file,
+    ):
+        for block in stream.blocks():
+            file.write(block)
+
+
+def _portaudio() -> Any | None:
+    """The module sounddevice, where it is installed and there is a device to play on."""
     try:
-        GeneratedAudio(audio=samples, sampling_rate=rate).play()
-    except AudioError as error:
-        raise PlaybackError(
-            f"No player was found for {path}. Install ffmpeg, or `pip install 'audiolib-mlx[play]'`."
-        ) from error
+        import sounddevice
+    except (ImportError, OSError):  # OSError: the PortAudio library is missing
+        return None
+    try:
+        sounddevice.query_devices(kind="output")
+    except (sounddevice.PortAudioError, ValueError):
+        return None
+    return sounddevice
+
+
+def _play_with_portaudio(sounddevice: Any, path: Path) -> bool:
+    """Play block by block; `False` where the device cannot, for instance at this rate."""
+    from generation.stream import open_audio
+
+    with open_audio(path) as stream:
+        room = int(sounddevice.query_devices(kind="output")["max_output_channels"])
+        channels = min(stream.channels, room)
+        frames = max(1, round(_WRITE_SECONDS * stream.sampling_rate))
+        try:
+            output = sounddevice.OutputStream(
+                samplerate=stream.sampling_rate, channels=channels, dtype="float32", blocksize=frames
+            )
+        except (sounddevice.PortAudioError, ValueError) as error:
+            _log.info("The device does not play %s: %s", path, error)
+            return False
+        with output:
+            try:
+                for block in stream.blocks():
+                    mixed = _mixed(block, channels)
+                    for start in range(0, len(mixed), frames):
+                        output.write(mixed[start : start + frames])
+            except BaseException:
+                output.abort()  # leaving the block alone would play what is buffered
+                raise
+    return True
+
+
+def _mixed(block: "np.ndarray", channels: int) -> "np.ndarray":
+    """All channels in the mean of each where there are more of them than loudspeakers."""
+    if block.shape[1] == channels:
+        return block
+    mono: np.ndarray = block.mean(axis=1, keepdims=True)
+    return mono.repeat(channels, axis=1)
