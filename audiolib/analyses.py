@@ -49,7 +49,11 @@ def measure(path: Path) -> dict[str, Any]:
         AudioError: It cannot be read.
         OSError: It cannot be opened.
     """
-    from generation.audio import load_audio
-    from indexing.analysis import analyse
+    from generation.stream import open_audio
+    from indexing.analysis import Analyser
 
-    return measured(analyse(*load_audio(path)))
+    with open_audio(path) as stream:
+        analyser = Analyser(stream.sampling_rate, stream.channels)
+        for block in stream.blocks():
+            analyser.feed(block)
+    return measured(analyser.finish())

@@ -199,12 +199,33 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+class SamplesDigest:
+    """The SHA-256 of decoded samples that come in blocks, the same whatever file holds them."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def update(self, block: "np.ndarray") -> None:
+        """Add samples.
+
+        Args:
+            block: `(samples,)` or `(samples, channels)` float32.
+        """
+        import numpy as np
+
+        self._digest.update(np.ascontiguousarray(block, dtype="<f4").tobytes())
+
+    def hexdigest(self) -> str:
+        """Return the digest of what came so far, in hex."""
+        return self._digest.hexdigest()
+
+
 def samples_sha256(samples: "np.ndarray") -> str:
-    """Return the SHA-256 of decoded samples in hex, the same whatever file holds them.
+    """Return the SHA-256 of decoded samples in hex; see `SamplesDigest`.
 
     Args:
         samples: `(samples,)` or `(samples, channels)` float32.
     """
-    import numpy as np
-
-    return hashlib.sha256(np.ascontiguousarray(samples, dtype="<f4").tobytes()).hexdigest()
+    digest = SamplesDigest()
+    digest.update(samples)
+    return digest.hexdigest()

@@ -11,7 +11,7 @@ from audiolib.analyses import measure
 from audiolib.clip import Clip
 from audiolib.composer import MadeAudio
 from audiolib.crashpoints import crashpoint
-from audiolib.files import atomic_path, file_sha256, samples_sha256, temporary_path
+from audiolib.files import SamplesDigest, atomic_path, file_sha256, temporary_path
 from audiolib.folder import LibraryFolder, utc_text
 from audiolib.ids import new_id, time_of
 from audiolib.prompts import slug_of, title_of
@@ -165,15 +165,22 @@ def read_facts(path: Path) -> AudioFacts:
         AudioError: It cannot be read.
         OSError: It cannot be opened.
     """
-    from generation.audio import load_audio
+    from generation.errors import AudioError
+    from generation.stream import open_audio
 
-    samples, rate = load_audio(path)
+    frames, digest = 0, SamplesDigest()
+    with open_audio(path) as stream:
+        for block in stream.blocks():  # imported audio may be hours long
+            frames += len(block)
+            digest.update(block)
+    if frames == 0:
+        raise AudioError(f"{path} holds no samples.")
     return AudioFacts(
-        duration=len(samples) / rate,
-        sample_rate=rate,
-        channels=1 if samples.ndim == 1 else samples.shape[1],
+        duration=frames / stream.sampling_rate,
+        sample_rate=stream.sampling_rate,
+        channels=stream.channels,
         sha256=file_sha256(path),
-        audio_sha256=samples_sha256(samples),
+        audio_sha256=digest.hexdigest(),
     )
 
 

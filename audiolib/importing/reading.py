@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from audiolib.errors import AudiolibError
+from audiolib.files import SamplesDigest
 
 if TYPE_CHECKING:
     from indexing.analysis import Analysis
@@ -105,7 +106,7 @@ def read_sound(path: Path, *, stopped: Callable[[], bool] = lambda: False) -> So
     from generation.stream import open_audio
     from indexing.analysis import Analyser
 
-    digest = hashlib.sha256()
+    digest = SamplesDigest()
     frames = 0
     try:
         with open_audio(path) as stream:
@@ -114,7 +115,7 @@ def read_sound(path: Path, *, stopped: Callable[[], bool] = lambda: False) -> So
             for block in stream.blocks():
                 if stopped():
                     raise Stopped
-                digest.update(block.astype("<f4", copy=False).tobytes())
+                digest.update(block)
                 analyser.feed(block)
                 frames += len(block)
     except AudioError as error:
