@@ -1,10 +1,10 @@
-"""Finding clips: listed from the files, selected and searched in the index, or near enough to be used again."""
+"""Finding clips: listed from the files, selected and searched in the index."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from audiolib.catalogue import Catalogue
 from audiolib.clip import Clip, SearchHit
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from indexing.query import Hit
     from indexing.store import IndexHit
 
-REUSE_SCORE: Final = 0.95
-"""Scores of true paraphrases end at 0.66 and "loud piano" reaches 0.75 for "calm piano": only near 1 is the same."""
-
-_REUSE_CANDIDATES: Final = 20
 _log = logging.getLogger(__name__)
 Broken = Callable[[str], None]
 
@@ -128,10 +124,9 @@ class Finder:
             )
 
         hits = self._hits(page, limit=limit, explain=explain)
-        if mode == "semantic":
-            self._say_missing(self._catalogue.unsearchable(), "not searchable yet")
-        else:
-            self._say_missing(self._catalogue.missing(), "not indexed yet")
+        by_meaning = vector is not None and mode != "keyword"
+        waiting = self._catalogue.unsearchable() if by_meaning else self._catalogue.missing()
+        self._say_missing(waiting, "not searchable yet")
         return hits
 
     def nearest(
@@ -202,30 +197,3 @@ class Finder:
             if len(found) < limit:
                 break
         return hits[:limit]
-
-    def reusable(self, prompt: str) -> Iterator[Clip]:
-        """Yield clips whose words are as good as the same, best first.
-
-        Tags and transcripts may lower a score, so clips with this very prompt come after those that score.
-
-        Args:
-            prompt: A cleaned prompt.
-        """
-        from indexing.errors import EmbedderUnavailableError
-
-        seen: set[str] = set()
-        try:
-            for hit in self.search(prompt, limit=_REUSE_CANDIDATES, mode="semantic"):
-                if hit.score is not None and hit.score >= REUSE_SCORE:
-                    seen.add(hit.clip.id)
-                    yield hit.clip
-        except EmbedderUnavailableError as error:
-            _log.info("Only the same words are reused: %s", error)
-        wanted = _same_words(prompt)
-        yield from (
-            clip for clip in self.newest() if _same_words(clip.prompt) == wanted and clip.id not in seen
-        )
-
-
-def _same_words(prompt: str | None) -> str:
-    return " ".join((prompt or "").casefold().split())

@@ -147,12 +147,12 @@ class LibraryFolder:
             self._file_lock.acquire(timeout=self.lock_timeout)
         except Timeout as error:
             raise LibraryBusyError(
-                f"The library {self.root} has been in use by {_read_holder(holder)} "
+                f"The library {self.root} has been in use by {read_holder(holder)} "
                 f"for {self.lock_timeout:g} seconds. Try again when it is done."
             ) from error
         try:
             if self._file_lock.lock_counter == 1:
-                _write_holder(holder)
+                write_holder(holder)
             yield
         finally:
             self._file_lock.release()
@@ -269,8 +269,12 @@ def utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _write_holder(path: Path) -> None:
-    """Leave a word for those who wait; on a full disk the lock works without it."""
+def write_holder(path: Path) -> None:
+    """Leave a word for those who wait for a lock; on a full disk the lock works without it.
+
+    Args:
+        path: Where.
+    """
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
     try:
         path.write_text(f"process {os.getpid()} on {socket.gethostname()} ({command})", encoding="utf-8")
@@ -278,7 +282,12 @@ def _write_holder(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _read_holder(path: Path) -> str:
+def read_holder(path: Path) -> str:
+    """Return who left a word with `write_holder`.
+
+    Args:
+        path: Where.
+    """
     try:
         return path.read_text(encoding="utf-8").strip() or "another process"
     except (OSError, ValueError):

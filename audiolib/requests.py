@@ -118,7 +118,7 @@ class GenerationRequest:
                 raise InvalidInputError(
                     f"{self.max_steps} steps make no sound. Use {_DELAY_STEPS + 1} or more; 50 are one second."
                 )
-            _check_duration((self.max_steps - _DELAY_STEPS) / _FRAME_RATE, max_duration)
+            _check_duration(seconds_of(self.max_steps), max_duration)
             return None, self.max_steps
         duration = DEFAULT_DURATION if self.duration is None else self.duration
         _check_duration(duration, max_duration)
@@ -147,6 +147,15 @@ class GenerationRequest:
             raise InvalidInputError(f"A sample rate of {rate} Hz makes no sense. Use 8000 to 192000.")
         if self.audio_format == "mp3" and rate not in _MP3_RATES:
             raise InvalidInputError(f"MP3 knows no sample rate of {rate} Hz. Use 32000, 44100 or 48000.")
+
+
+def seconds_of(steps: int) -> float:
+    """Return the length of what so many decoder steps make, in seconds.
+
+    Args:
+        steps: How many, more than the delay pattern takes.
+    """
+    return (steps - _DELAY_STEPS) / _FRAME_RATE
 
 
 def request_of(recipe: Recipe) -> GenerationRequest:

@@ -2,20 +2,20 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from audiolib.clip import Clip
 from audiolib.facade.base import LibraryBase
 from audiolib.outputs import Destination
-from audiolib.requests import DEFAULT_DURATION, GenerationOptions, GenerationRequest, VariationOptions
-from audiolib.settings import is_library
-from audiolib.studio import OnProgress, reporter, variation_of
+from audiolib.requests import GenerationOptions, GenerationRequest, VariationOptions
+from audiolib.reuse import REUSE_SCORE, Reuse, ReusedOrMade, Wish
+from audiolib.studio import ClipProgress, OnProgress, reporter, variation_of
 
 if TYPE_CHECKING:
     from audiolib.reproduction import Reproduction
-
-_SAME_LENGTH: Final = 0.02  # seconds: one codec frame
+    from indexing.filters import Filters
 
 
 class Making(LibraryBase):
@@ -109,34 +109,93 @@ class Making(LibraryBase):
         self,
         prompt: str,
         *,
-        duration: float = DEFAULT_DURATION,
-        model: str | None = None,
+        min_score: float = REUSE_SCORE,
+        filters: "Filters | None" = None,
         progress: OnProgress | None = None,
-        **options: Any,
+        **options: Unpack[GenerationOptions],
     ) -> Clip:
         """Return a stored clip that fits, or make one.
 
-        A clip fits when its words score 0.95 or more (or are the same), its length is the one asked for, and the
-        same model made it.
+        A clip fits when its prompt is near enough, its length is the one asked for (10 seconds where none is), the same
+        model made it, it meets the filters, and every option that is given is what it was made with: its tags are
+        among the clip's. Of several the nearest prompt counts, then the rating, then the newest. Where processes
+        ask for the same thing at once, one makes it and the others get that clip.
 
         Args:
             prompt: The words to make music from.
-            duration: Length in seconds.
-            model: A checkpoint's name or folder.
-            progress: Called after every step.
-            **options: As for `generate`, where a clip has to be made.
+            min_score: The least cosine similarity of the prompts, 0 to 1. Below 0.95 other music comes back: "loud
+                piano" is 0.75 to "calm piano".
+            filters: What the clip must be like besides; a new one may not be, as nobody can know before.
+            progress: Called after every step, where a clip is made.
+            **options: As for `generate`.
 
         Raises:
             InvalidInputError: As for `generate`, and so for the other errors.
+            LibraryBusyError: Another process has been making this very clip for an hour.
         """
-        request = GenerationRequest(prompt=prompt, duration=duration, model=model, **options)
-        checked = request.checked(max_duration=self.settings.max_duration)
-        model_id = self._composer.find(model).model_id
-        if is_library(self.path):
-            for clip in self._finder.reusable(checked.prompt):
-                if abs(clip.duration - duration) < _SAME_LENGTH and clip.model == model_id:
-                    return clip
-        return self.generate(prompt, duration=duration, model=model, progress=progress, **options)
+        request = GenerationRequest(prompt=prompt, **options)
+        (found,) = self.reuse_or_generate(
+            [request],
+            min_score=min_score,
+            filters=filters,
+            audio_format=options.get("audio_format"),
+            progress=progress,
+        )
+        return found.clip
+
+    def reuse_or_generate(
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        min_score: float = REUSE_SCORE,
+        filters: "Filters | None" = None,
+        audio_format: str | None = None,
+        progress: OnProgress | None = None,
+    ) -> Iterator[ReusedOrMade]:
+        """Find or make clips as `get_or_generate` does, and say which it was; each stored clip is used once.
+
+        Args:
+            requests: What is wanted; all are checked before anything is made.
+            min_score: The least cosine similarity of the prompts, 0 to 1.
+            filters: What a stored clip must be like besides.
+            audio_format: The format it must have; any when `None`.
+            progress: Called after every step, where a clip is made.
+
+        Raises:
+            InvalidInputError: As for `generate`, and so for the other errors.
+            LibraryBusyError: Another process has been making this very clip for an hour.
+        """
+        checked = self._studio.check_all(requests)
+        self._folder.manifest()  # one of a newer format is refused before any work
+        wanted = self._finder.resolved(filters)
+        reuse = Reuse(self._folder, self._catalogue)
+        wishes = [
+            Wish(
+                request=request,
+                prompt=clean.prompt,
+                model_id=self._composer.find(request.model).model_id,
+                min_score=min_score,
+                audio_format=audio_format,
+                filters=wanted,
+            )
+            for request, clean in zip(requests, checked, strict=True)
+        ]
+        used: set[str] = set()
+        for number, wish in enumerate(wishes, start=1):
+            found = reuse.find(wish, without=used)
+            if found is None:
+                with reuse.alone(wish):
+                    found = reuse.find(wish, without=used) or self._made(wish, progress, number, len(wishes))
+            used.add(found.clip.id)
+            yield found
+
+    def _made(self, wish: Wish, progress: OnProgress | None, number: int, clips: int) -> ReusedOrMade:
+        def report(at: ClipProgress) -> None:
+            if progress is not None:
+                progress(replace(at, number=number, clips=clips))
+
+        (clip,) = self.generate_all([wish.request], progress=report)
+        return ReusedOrMade(clip=clip, score=None)
 
     def reproduce(
         self,
