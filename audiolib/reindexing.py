@@ -12,7 +12,8 @@ from audiolib.crashpoints import crashpoint
 from audiolib.errors import LibraryError
 from audiolib.folder import LibraryFolder
 from audiolib.requests import Progress
-from audiolib.rows import document_of, rows_of
+from audiolib.rowdigests import RowDigest
+from audiolib.rows import rows_of
 from audiolib.sidecars import Sidecar, read_sidecar
 
 if TYPE_CHECKING:
@@ -261,19 +262,21 @@ class Reindexing:
 
     def _outdated(self, reader: _Reader, embedder: "Embedder | None") -> Iterator[str]:
         """Clips whose row is missing, says something else than the sidecar, or lacks a vector it could have."""
-        from indexing.analysis import SOUND_SPACE
-
-        names = ("id", "document", "embedder", "sound_space")
-        columns = self._catalogue.index.columns(names)
-        stored = {row[0]: row[1:] for row in zip(*(columns[name] for name in names), strict=True)}
+        stored: dict[str, tuple[RowDigest, bool]] = {}
+        doubled = set()
+        for rows in self._catalogue.index.rows():
+            doubled |= {row.id for row in rows if row.id in stored}
+            stored |= {row.id: (RowDigest.of_row(row), row.vector is None) for row in rows}
+        if doubled:
+            with self._folder.lock():
+                self._catalogue.index.remove(sorted(doubled))
         for clip_id in reader.paths:
             sidecar = reader.read(clip_id)
             if sidecar is None:
                 continue
-            document, made_with, space = stored.get(clip_id, (None, None, None))
-            pending = made_with is None and embedder is not None
-            silent = space is None and bool(sidecar.vectors.get(SOUND_SPACE))
-            if clip_id not in stored or document != document_of(sidecar) or pending or silent:
+            digest, pending = stored.get(clip_id, (None, True))
+            wanted = digest != RowDigest.of_sidecar(self._folder, sidecar) or clip_id in doubled
+            if wanted or (pending and embedder is not None):
                 yield clip_id
 
     def _report(

@@ -9,6 +9,7 @@ from indexing import lance, schema
 from indexing.schema import IndexRow
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from lancedb.table import Table
 
@@ -17,8 +18,24 @@ _BATCH = 2_000
 
 def rows(table: "Table") -> Iterator[list[IndexRow]]:
     """Every row, in batches, with all that is in it: damage to a data file shows only when it is read."""
+    import pyarrow as pa
+
     for batch in table.search().to_batches(_BATCH):
-        yield [schema.from_record(record) for record in batch.to_pylist()]
+        vectors = [
+            name for name in batch.schema.names if pa.types.is_fixed_size_list(batch.schema.field(name).type)
+        ]
+        records = batch.drop_columns(vectors).to_pylist()
+        for name in vectors:
+            for record, vector in zip(records, _vectors(batch[name]), strict=True):
+                record[name] = vector
+        yield [schema.from_record(record) for record in records]
+
+
+def _vectors(column: "pa.FixedSizeListArray") -> "list[np.ndarray | None]":
+    """Vectors as arrays rather than as lists of numbers, which would take most of the time."""
+    flat = column.values.to_numpy(zero_copy_only=False)
+    matrix = flat.reshape(-1, column.type.list_size)[column.offset : column.offset + len(column)]
+    return [row if there else None for row, there in zip(matrix, column.is_valid().to_pylist(), strict=True)]
 
 
 def replace(

@@ -1,38 +1,16 @@
 """Checks of the index: the table can be read in full, and every row says what its sidecar says."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from audiolib.checking.findings import REBUILD, Finding
-from audiolib.folder import LibraryFolder
-from audiolib.rows import rows_of
-from audiolib.sidecars import Sidecar
+from audiolib.rowdigests import RowDigest
 
 if TYPE_CHECKING:
     from indexing.schema import IndexRow
     from indexing.store import ClipIndex
 
 _UNIT = 1e-2  # how far the length of a stored unit vector may be from 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """What a clip's row should say, small enough to be kept for every clip of a large library."""
-
-    fields: int
-    sound: bytes | None
-
-    @classmethod
-    def of(cls, folder: LibraryFolder, sidecar: Sidecar) -> "Expected":
-        """Return what the row of a sidecar should say.
-
-        Args:
-            folder: The library.
-            sidecar: The clip.
-        """
-        (row,) = rows_of(folder, [sidecar], None)
-        return cls(fields=_fields_of(row), sound=_sound_of(row))
 
 
 class RowChecks:
@@ -47,7 +25,7 @@ class RowChecks:
         self._index = index
         self._embedder = embedder
 
-    def findings(self, expected: Mapping[str, Expected], known: set[str]) -> Iterator[Finding]:
+    def findings(self, expected: Mapping[str, RowDigest], known: set[str]) -> Iterator[Finding]:
         """Yield what is wrong with the index.
 
         Args:
@@ -87,7 +65,7 @@ class RowChecks:
         )
 
     def _row(
-        self, row: "IndexRow", expected: Mapping[str, Expected], known: set[str], seen: set[str]
+        self, row: "IndexRow", expected: Mapping[str, RowDigest], known: set[str], seen: set[str]
     ) -> Iterator[Finding]:
         if row.id in seen:
             yield _of_row("row-doubled", row.id, "is in the search index more than once")
@@ -108,7 +86,7 @@ class RowChecks:
             yield _of_row("vector-missing", row.id, "cannot be found by meaning yet")
         if wanted.sound is not None and row.sound_vector is None:
             yield _of_row("sound-vector-missing", row.id, "cannot be found by its sound yet")
-        elif wanted.fields != _fields_of(row) or wanted.sound != _sound_of(row) or not _is_unit(row):
+        elif wanted != RowDigest.of_row(row) or not _is_unit(row):
             yield _of_row(
                 "row-outdated", row.id, "is in the search index with other words than in its sidecar"
             )
@@ -120,17 +98,6 @@ class RowChecks:
         self._index.keyword("music", limit=1)
         for space, dimension in self._index.spaces().items():
             self._index.nearest(np.ones(dimension, dtype=np.float32), space=space, limit=1)
-
-
-def _fields_of(row: "IndexRow") -> int:
-    plain = replace(row, vector=None, embedder=None, sound_vector=None, sound_space=None)
-    return hash(plain)
-
-
-def _sound_of(row: "IndexRow") -> bytes | None:
-    import numpy as np
-
-    return None if row.sound_vector is None else np.asarray(row.sound_vector, dtype="<f4").tobytes()
 
 
 def _is_unit(row: "IndexRow") -> bool:

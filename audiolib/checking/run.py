@@ -9,12 +9,13 @@ from audiolib.catalogue import Catalogue
 from audiolib.checking.files import FileChecks
 from audiolib.checking.findings import CheckReport, Finding
 from audiolib.checking.repairs import Repairs
-from audiolib.checking.rows import Expected, RowChecks
+from audiolib.checking.rows import RowChecks
 from audiolib.checking.survey import survey
 from audiolib.errors import LibraryError, LibraryFormatError
 from audiolib.folder import LIBRARY_FORMAT, LibraryFolder
 from audiolib.migration import migrate
 from audiolib.requests import Progress
+from audiolib.rowdigests import RowDigest
 from audiolib.sidecars import Sidecar
 
 _ORDER: Final = {"error": 0, "warning": 1, "note": 2}
@@ -33,7 +34,7 @@ class Check:
         self._folder = folder
         self._catalogue = catalogue
         self._files = FileChecks(folder, survey(folder), deep=not quick)
-        self._expected: dict[str, Expected] = {}
+        self._expected: dict[str, RowDigest] = {}
         self._began = time.time()
 
     def run(self, *, repair: bool = False, progress: Progress | None = None) -> CheckReport:
@@ -73,7 +74,7 @@ class Check:
         self._expected = {}
 
         def remember(sidecar: Sidecar) -> None:
-            self._expected[sidecar.clip.id] = Expected.of(self._folder, sidecar)
+            self._expected[sidecar.clip.id] = RowDigest.of_sidecar(self._folder, sidecar)
 
         yield from self._manifest()
         yield from self._files.clips(each=remember, progress=progress)
