@@ -9,6 +9,7 @@ from typing import Any
 from audiolib.catalogue import Catalogue
 from audiolib.clip import Clip
 from audiolib.composer import Composer
+from audiolib.crashpoints import crashpoint
 from audiolib.errors import InvalidInputError
 from audiolib.files import check_writable
 from audiolib.folder import LibraryFolder
@@ -68,6 +69,7 @@ class Studio:
             sidecar = store(self._folder, made, request)
             if index:
                 self._catalogue.add([sidecar])
+                crashpoint("generate.row-written")
             yield sidecar.clip
 
     def render_all(
