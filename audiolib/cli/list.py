@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from indexing.filters import Filters
 
 
-@click.command("list")
+@click.command("list", short_help="List the clips, newest first.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="So many at most.")
 @sort_options
 @filter_options

@@ -65,7 +65,8 @@ def test_without_an_embedder_clips_wait(
     assert caplog.text.count("nobody/knows-it is not on this machine") == 1
     assert ClipIndex(library.path / "index").pending_ids() == sorted(clip.id for clip in clips)
     with pytest.raises(EmbedderUnavailableError):
-        library.search("piano")
+        library.search("piano", mode="semantic")
+    assert [hit.score for hit in library.search("piano")] == [None]  # by the word itself
     report = library.index()
     assert (report.embedded, report.pending) == (0, 2)
     assert "nobody/knows-it" in (report.reason or "")
