@@ -1,4 +1,4 @@
-"""The chunks of WAV and AIFF files, which libsndfile corrects or passes over without a word.
+"""The chunks of WAV and AIFF files and the end of Ogg, which libsndfile corrects or passes over without a word.
 
 Sources: RIFF (Multimedia Programming Interface and Data Specifications 1.0, 1991), EA IFF 85 and AIFF 1.3, RF64 and
 BWF (EBU Tech 3306, 3285).
@@ -14,6 +14,7 @@ from typing import BinaryIO, Literal
 
 _MOST_CHUNKS = 1_000
 _MOST_BYTES = 1 << 24  # of one chunk that is read: a header may claim 4 GB
+_MOST_PAGE_BYTES = 65_307
 # What programs write that do not know the length, as when they write to a pipe.
 _UNKNOWN_SIZES = frozenset({0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF})
 
@@ -82,6 +83,20 @@ def promised_frames(path: Path) -> int | None:
     coding, align = (int.from_bytes(content[at : at + 2], "little") for at in (0, 12))
     # PCM, floats and their extensible form have a fixed number of bytes a frame.
     return data.size // align if align and coding in (1, 3, 0xFFFE) else None
+
+
+def ogg_is_cut(path: Path) -> bool:
+    """Whether the last page of an Ogg file does not say that it is the last (RFC 3533, section 6).
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - _MOST_PAGE_BYTES))
+        tail = file.read(_MOST_PAGE_BYTES)
+    page = tail.rfind(b"OggS")
+    return page < 0 or not tail[page + 5 : page + 6] or not tail[page + 5] & 0x04
 
 
 def read_info(path: Path, wanted: bytes) -> str | None:

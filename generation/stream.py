@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from generation.chunks import promised_frames
+from generation.chunks import ogg_is_cut, promised_frames
 from generation.errors import AudioError
 
 Samples = npt.NDArray[np.float32]
@@ -41,6 +41,7 @@ class AudioStream:
         channels: How many.
         container: libsndfile's name of the format, as WAV, FLAC, OGG, MP3, AIFF.
         promised: Frames that the header claims, whatever there is; None where it leaves that open.
+        cut: The format marks its end, and that mark is missing.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class AudioStream:
     channels: int
     container: str
     promised: int | None
+    cut: bool
     _file: Any
 
     def blocks(self) -> Iterator[Samples]:
@@ -87,12 +89,14 @@ def open_audio(path: str | os.PathLike[str]) -> Iterator[AudioStream]:
     with file:
         with errors_of(source):
             claimed = promised_frames(source)
+            cut = file.format == "OGG" and ogg_is_cut(source)
         yield AudioStream(
             path=source,
             sampling_rate=int(file.samplerate),
             channels=int(file.channels),
             container=str(file.format),
             promised=claimed if claimed is not None else _plausible(file.frames, file.format),
+            cut=cut,
             _file=file,
         )
 

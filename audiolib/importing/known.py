@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from audiolib.errors import LibraryError
 from audiolib.folder import LibraryFolder
-from audiolib.importing.scanning import Found
+from audiolib.importing.scanning import SUFFIXES, Found
 from audiolib.sidecars import read_sidecar
 
 JOURNAL_NAME: Final = "imports.jsonl"
@@ -114,6 +114,35 @@ class KnownSounds:
         """
         moved = self._elsewhere.get(clip_id)
         return self._usual(clip_id).exists() or (moved is not None and moved.exists())
+
+    def is_free(self, clip_id: str) -> bool:
+        """Return whether no clip of this id is in the library or in its trash.
+
+        Args:
+            clip_id: A ULID.
+        """
+        trash = self._folder.root / "trash"
+        return not self.is_there(clip_id) and next(trash.glob(f"{clip_id}*"), None) is None
+
+    def unfinished(self, digests: Digests) -> str | None:
+        """Return the id under which a run that was killed left this sound without a sidecar.
+
+        Args:
+            digests: Of a file; the caller holds the library's lock, so nobody is at it.
+        """
+        candidates = dict.fromkeys(
+            clip_id for digest in (digests.file, digests.audio) for clip_id in self._ids.get(digest or "", ())
+        )
+        return next((i for i in candidates if self.audio_files(i) and self.is_free(i)), None)
+
+    def audio_files(self, clip_id: str) -> list[Path]:
+        """Return the audio files in the library that are named by an id, whether or not it has a sidecar.
+
+        Args:
+            clip_id: A ULID.
+        """
+        home = self._usual(clip_id).parent
+        return [path for path in home.glob(f"{clip_id}*") if path.suffix.lower() in SUFFIXES]
 
     def write(self, found: Found, digests: Digests, *, clip_id: str | None) -> None:
         """Add a line to the journal.

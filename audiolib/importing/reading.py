@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from indexing.analysis import Analysis
 
 MIN_RATE, MAX_RATE, MAX_CHANNELS = 1_000, 768_000, 8
+CONTAINERS: Final = {
+    "WAV": ".wav",
+    "WAVEX": ".wav",
+    "RF64": ".wav",
+    "FLAC": ".flac",
+    "OGG": ".ogg",
+    "MP3": ".mp3",
+    "AIFF": ".aiff",
+}
+"""libsndfile's names of the formats that are taken, and what such files end in here."""
 _CHUNK_BYTES: Final = 1 << 20
 _TOLERATED_FRAMES: Final = 4_608  # decoders of MP3 may cut their padding otherwise than its header counts
 
@@ -86,7 +96,7 @@ def check_sound(path: Path) -> None:
 
     try:
         with open_audio(path) as stream:
-            _check(stream.sampling_rate, stream.channels)
+            _check(stream.container, stream.sampling_rate, stream.channels)
     except AudioError as error:
         raise NotAddedError(_without_path(str(error), path)) from error
 
@@ -110,7 +120,7 @@ def read_sound(path: Path, *, stopped: Callable[[], bool] = lambda: False) -> So
     frames = 0
     try:
         with open_audio(path) as stream:
-            _check(stream.sampling_rate, stream.channels)
+            _check(stream.container, stream.sampling_rate, stream.channels)
             analyser = Analyser(stream.sampling_rate, stream.channels)
             for block in stream.blocks():
                 if stopped():
@@ -129,7 +139,7 @@ def read_sound(path: Path, *, stopped: Callable[[], bool] = lambda: False) -> So
         container=stream.container,
         audio_sha256=digest.hexdigest(),
         analysis=analyser.finish(),
-        note=_note(frames, stream.promised, stream.sampling_rate),
+        note=_note(frames, stream.promised, stream.sampling_rate, cut=stream.cut),
     )
 
 
@@ -140,7 +150,9 @@ def _read(file: BinaryIO) -> bytes:
         raise NotAddedError(f"It cannot be read: {error.strerror or error}.") from error
 
 
-def _check(sampling_rate: int, channels: int) -> None:
+def _check(container: str, sampling_rate: int, channels: int) -> None:
+    if container not in CONTAINERS:
+        raise NotAddedError(f"It is of the format {container}; WAV, FLAC, OGG, MP3 and AIFF are taken.")
     if not MIN_RATE <= sampling_rate <= MAX_RATE:
         raise NotAddedError(
             f"Its sample rate is {sampling_rate:,} Hz; {MIN_RATE:,} to {MAX_RATE:,} Hz are taken. Resample it first."
@@ -151,7 +163,9 @@ def _check(sampling_rate: int, channels: int) -> None:
         )
 
 
-def _note(frames: int, promised: int | None, rate: int) -> str | None:
+def _note(frames: int, promised: int | None, rate: int, *, cut: bool) -> str | None:
+    if cut:
+        return "Its end is missing: it may have been cut short. What is there was added."
     if promised is None or promised - frames <= _TOLERATED_FRAMES:
         return None
     return (

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from audiolib.analyses import FIELDS, measured
 from audiolib.clip import Clip
@@ -14,7 +14,7 @@ from audiolib.files import sync_file, sync_folder, temporary_path
 from audiolib.folder import LibraryFolder, utc_text
 from audiolib.ids import new_id, time_of
 from audiolib.importing.known import Digests, KnownSounds
-from audiolib.importing.reading import NotAddedError, Sound, hash_file
+from audiolib.importing.reading import CONTAINERS, NotAddedError, Sound, hash_file
 from audiolib.importing.recipes import Origin
 from audiolib.importing.scanning import Found
 from audiolib.importing.values import ImportOptions
@@ -24,8 +24,6 @@ from audiolib.sidecars import Sidecar, write_sidecar
 
 if TYPE_CHECKING:
     from generation.texts import FileTexts
-
-_CONTAINER_SUFFIXES: Final = {"MP3": ".mp3", "FLAC": ".flac", "OGG": ".ogg", "AIFF": ".aiff"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +87,9 @@ def _publish(
     known.catch_up()
     if (present := known.id_of(file.digests)) is not None:
         return present
-    clip_id = _id_for(file.origin, known)
+    unfinished = known.unfinished(file.digests)
+    left_over = known.audio_files(unfinished) if unfinished else []
+    clip_id = unfinished or _id_for(file.origin, known)
     home = _month_folder(folder, clip_id)
     words = _words(file, options)
     audio, sidecar = file.found.path, home / f"{clip_id}.json"
@@ -101,19 +101,26 @@ def _publish(
     clip = Clip(id=clip_id, path=audio, created_at=utc_text(time_of(clip_id)), **words, **fields)
     more = {**facts, "inside": kept(file.texts, comment=file.origin is None)}
     recipe = file.origin.recipe if file.origin else None
+    # First, so that what a crash leaves is known for what it is; the sidecar alone makes a clip.
+    known.write(file.found, file.digests, clip_id=clip_id)
+    crashpoint("add.journal-written")
     try:
         if temporary is not None:
             os.replace(temporary, audio)
             sync_folder(home)
             crashpoint("add.audio-written")
-        known.write(file.found, file.digests, clip_id=clip_id)
-        crashpoint("add.journal-written")
-        return write_sidecar(sidecar, clip, recipe=recipe, codes=None, reference=temporary is None, more=more)
+        written = write_sidecar(
+            sidecar, clip, recipe=recipe, codes=None, reference=temporary is None, more=more
+        )
     except BaseException:
         sidecar.unlink(missing_ok=True)
         if temporary is not None:
             audio.unlink(missing_ok=True)
         raise
+    for path in left_over:  # the same sound under the same id, from a run that was killed
+        if path != audio:
+            path.unlink(missing_ok=True)
+    return written
 
 
 @contextmanager
@@ -165,7 +172,7 @@ def _month_folder(folder: LibraryFolder, clip_id: str) -> Path:
 
 def _id_for(origin: Origin | None, known: KnownSounds) -> str:
     """A clip that comes back keeps its id where that is free."""
-    if origin is None or origin.id is None or known.is_there(origin.id):
+    if origin is None or origin.id is None or not known.is_free(origin.id):
         return new_id()
     return origin.id
 
@@ -195,6 +202,5 @@ def _words(file: ReadFile, options: ImportOptions) -> dict[str, Any]:
 
 
 def _suffix(file: ReadFile) -> str:
-    own = file.found.path.suffix.lower()
-    plain = own[1:].isascii() and own[1:].isalnum() and len(own) <= 6
-    return own if plain else _CONTAINER_SUFFIXES.get(file.sound.container, ".wav")
+    """As the content is, whatever the name says: players go by it."""
+    return CONTAINERS[file.sound.container]
