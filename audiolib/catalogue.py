@@ -140,8 +140,7 @@ class Catalogue:
 
     def unsearchable(self) -> int:
         """Return how many clips have no vector in the index yet."""
-        embedders = self._index().columns(["embedder"])["embedder"]
-        return max(0, self._folder.count() - (len(embedders) - embedders.count(None)))
+        return max(0, self._folder.count() - self._index().count_embedded())
 
     @property
     def index(self) -> "ClipIndex":

@@ -1,10 +1,57 @@
-"""The table kept fast: its full text index, small files, old versions."""
+"""The table kept fast: what is due, and doing it.
 
-from typing import TYPE_CHECKING
+Every search pays for each small file (0.3 ms) and for each row that no index covers yet (1 µs for vectors, 4 µs for
+words). Joining files and taking rows into the indexes pays for itself when enough has come together, so a write
+looks at the table's own figures (0.5 ms) and does what is due, or leaves it to a process in the background where
+the table is large. The figures behind the numbers here are in docs/scale.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from indexing import schema
 
 if TYPE_CHECKING:
     from lancedb.index import FTS
     from lancedb.table import Table
+
+LARGE_ROWS = 25_000
+"""From here on vectors are searched through an index; an exact search takes about 20 ms there."""
+INLINE_ROWS = 50_000
+"""Up to here upkeep takes less than a second and a write does it itself."""
+
+_FRAGMENTS_KEPT = 20
+_ROWS_PER_EXTRA_FRAGMENT = 50_000
+_UNINDEXED_KEPT = 2_000
+_ROWS_PER_EXTRA_UNINDEXED = 500
+# Each optimising adds a part to a vector index, and each part is searched: past this the index is made anew, which
+# also fits it to what the table has become.
+_SEGMENTS_KEPT = 8
+# Older versions serve only readers that began before; none takes an hour.
+_VERSIONS_KEPT = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """What a table needs.
+
+    Attributes:
+        rows: In the table.
+        join: Small files or rows outside the indexes have come together.
+        train: Columns of vectors that need an index made, or made anew.
+        key: The ids need their index.
+    """
+
+    rows: int
+    join: bool
+    train: tuple[str, ...]
+    key: bool
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return self.join or self.key or bool(self.train)
 
 
 def text_index() -> "FTS":
@@ -16,5 +63,70 @@ def text_index() -> "FTS":
 
 def furnish(table: "Table") -> None:
     """Gives a table its full text index; made while empty it costs nothing, and new rows are found at once."""
-    if not any(index.columns == ["document"] for index in table.list_indices()):
+    if "document" not in _indexes(table):
         table.create_index("document", config=text_index())
+
+
+def due(table: "Table", *, thorough: bool = False) -> Due:
+    """What a table needs, by its own figures.
+
+    Args:
+        table: As it is now.
+        thorough: Whether every small file and every row outside the indexes counts.
+    """
+    stats: Any = table.stats()  # declared with attributes, comes with keys
+    indexes = _indexes(table)
+    rows: int = stats["num_rows"]
+    fragments = 1 if thorough else _FRAGMENTS_KEPT + rows // _ROWS_PER_EXTRA_FRAGMENT
+    unindexed = 0 if thorough else _UNINDEXED_KEPT + rows // _ROWS_PER_EXTRA_UNINDEXED
+    outside = max((index.num_unindexed_rows for index in indexes.values()), default=0)
+    columns = map(schema.vector_column, schema.spaces(table.schema))
+    large = rows >= LARGE_ROWS
+    return Due(
+        rows=rows,
+        join=stats["fragment_stats"]["num_fragments"] > fragments or outside > unindexed,
+        train=tuple(name for name in columns if large and _is_worn(indexes.get(name))),
+        key=large and "id" not in indexes,
+    )
+
+
+def steps(table: "Table", needed: Due) -> "list[Callable[[Table], None]]":
+    """What has to be done to the table, each step to one that was opened anew."""
+    # Training covers all rows, so files are joined before.
+    todo: list[Callable[[Table], None]] = [_join] if needed.join else []
+    if needed.key:
+        todo.append(_index_ids)
+    return todo + [_Train(name) for name in needed.train if _filled(table, name)]
+
+
+def _join(table: "Table") -> None:
+    table.optimize(cleanup_older_than=_VERSIONS_KEPT)
+
+
+def _index_ids(table: "Table") -> None:
+    from lancedb.index import BTree
+
+    table.create_index("id", config=BTree(), replace=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Train:
+    column: str
+
+    def __call__(self, table: "Table") -> None:
+        from lancedb.index import IvfRq
+
+        table.create_index(self.column, config=IvfRq(distance_type="cosine"), replace=True)
+
+
+def _is_worn(index: Any) -> bool:
+    return index is None or (index.num_segments or 1) > _SEGMENTS_KEPT
+
+
+def _filled(table: "Table", column: str) -> bool:
+    """Whether as many rows have a vector as make an index worth it: most spaces are optional."""
+    return table.count_rows(f"`{column}` IS NOT NULL") >= LARGE_ROWS
+
+
+def _indexes(table: "Table") -> dict[str, Any]:
+    return {index.columns[0]: index for index in table.list_indices()}

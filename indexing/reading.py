@@ -1,0 +1,236 @@
+"""What is asked of the table of clips: rows, words, neighbours, columns."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from indexing import lance, lookup, schema, upkeep, whole
+from indexing.errors import EmbedderMismatchError
+from indexing.schema import TEXT_SPACE, IndexRow
+
+if TYPE_CHECKING:
+    import numpy as np
+    from lancedb.expr import Expr
+    from lancedb.query import FullTextQuery
+    from lancedb.table import Table
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexHit:
+    """A clip that was found.
+
+    Attributes:
+        id: The clip's id.
+        score: max(0, cosine similarity) to the query, 0 to 1.
+    """
+
+    id: str
+    score: float
+
+
+class TableReader:
+    """The reading half of `ClipIndex`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Names the folder; nothing is opened, and nothing made until the first write."""
+        self._folder = Path(folder)
+
+    def ids(self) -> set[str]:
+        """Ids of all rows."""
+        return set(self.columns(["id"])["id"])
+
+    def pending_ids(self) -> list[str]:
+        """Ids of the rows without a vector, sorted."""
+        columns = self.columns(["id", "embedder"])
+        return sorted(i for i, name in zip(columns["id"], columns["embedder"], strict=True) if name is None)
+
+    def count(self) -> int:
+        """Number of rows."""
+        return self._ask(lambda table: table.count_rows(), 0)
+
+    def count_embedded(self) -> int:
+        """Number of rows with a vector of their document: those that a search by meaning can find."""
+        return self._ask(lambda table: table.count_rows("embedder IS NOT NULL"), 0)
+
+    def spaces(self) -> dict[str, int]:
+        """The spaces that vectors are in, with the numbers in a vector of each."""
+        return self._ask(lambda table: schema.spaces(table.schema), {})
+
+    def get(self, id: str) -> dict[str, Any] | None:
+        """All fields of an `IndexRow` by name, or None."""
+
+        def find(table: "Table") -> dict[str, Any] | None:
+            from lancedb.expr import col, lit
+
+            found = table.search().where(col("id") == lit(id)).limit(1).to_arrow().to_pylist()
+            return asdict(schema.from_record(found[0])) if found else None
+
+        return self._ask(find, None)
+
+    def embedder(self) -> str | None:
+        """Name of the embedder that the stored vectors were made with; None while there are none."""
+        return self._ask(embedder_of, None)
+
+    def search(self, vector: "np.ndarray", *, limit: int = 10, offset: int = 0) -> list[IndexHit]:
+        """The rows nearest to a vector of the text space; see `nearest`."""
+        return self.nearest(vector, limit=limit, offset=offset)
+
+    def nearest(
+        self,
+        vector: "np.ndarray",
+        *,
+        space: str = TEXT_SPACE,
+        where: "Expr | None" = None,
+        limit: int = 10,
+        offset: int = 0,
+    ) -> list[IndexHit]:
+        """The rows nearest to a vector by cosine similarity; rows without one in this space are passed over.
+
+        Args:
+            vector: `(D,)` query of any length but zero.
+            space: Where to look; no hits in a space that is not there.
+            where: Only rows that this expression is true for.
+            limit: Hits wanted, at least 1.
+            offset: Hits passed over, for the next page.
+
+        Returns:
+            Hits by falling similarity, those of the same similarity by id.
+
+        Raises:
+            EmbedderMismatchError: The space's vectors have another dimension.
+            ValueError: `limit`, `offset` or the vector is out of range.
+        """
+        if limit < 1 or offset < 0:
+            raise ValueError("a search needs limit >= 1 and offset >= 0")
+        query = _checked_query(vector)
+
+        def find(table: "Table") -> list[IndexHit]:
+            if space not in schema.spaces(table.schema):
+                return []
+            check_dimension(table, space, len(query))
+            ids, scores = lookup.nearest(table, space, query, where=where, wanted=offset + limit)
+            page = slice(offset, offset + limit)
+            return [
+                IndexHit(id=str(id), score=min(1.0, max(0.0, float(score))))
+                for id, score in zip(ids[page], scores[page], strict=True)
+            ]
+
+        return self._ask(find, [])
+
+    def similarities(
+        self, vector: "np.ndarray", ids: Sequence[str], *, space: str = TEXT_SPACE
+    ) -> dict[str, float]:
+        """Cosines, -1 to 1, of given rows to a vector `(D,)`; rows without one in this space are left out.
+
+        Raises:
+            EmbedderMismatchError: The space's vectors have another dimension.
+            ValueError: The vector is out of range.
+        """
+        query = _checked_query(vector)
+
+        def find(table: "Table") -> dict[str, float]:
+            if space not in schema.spaces(table.schema):
+                return {}
+            check_dimension(table, space, len(query))
+            return lookup.similarities(table, space, query, ids)
+
+        return self._ask(find, {})
+
+    def keyword(
+        self, query: "FullTextQuery | str", *, where: "Expr | None" = None, limit: int = 10
+    ) -> list[tuple[str, float]]:
+        """The rows whose document has words of a query, by BM25.
+
+        Args:
+            query: Words, any of which will do, or one of LanceDB's full text queries.
+            where: Only rows that this expression is true for.
+            limit: Hits wanted, at least 1.
+
+        Returns:
+            Ids and scores by falling score, those of equal score by id.
+        """
+
+        def find(table: "Table") -> list[tuple[str, float]]:
+            upkeep.furnish(table)  # a crash may have come between the table and its index
+            return lookup.keyword(table, query, where=where, limit=limit)
+
+        return self._ask(find, [])
+
+    def select(
+        self,
+        *,
+        where: "Expr | None" = None,
+        sort: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[str]:
+        """Ids of the rows that pass a filter, by a column's value and then by id; unknown values come last."""
+        return self._ask(
+            lambda table: lookup.select(
+                table, where=where, sort=sort, descending=descending, limit=limit, offset=offset
+            ),
+            [],
+        )
+
+    def columns(self, names: Sequence[str], *, where: "Expr | None" = None) -> dict[str, list[Any]]:
+        """Columns, in one order of rows, of the rows that pass a filter."""
+
+        def read(table: "Table") -> dict[str, list[Any]]:
+            found: dict[str, list[Any]] = lookup.columns(table, names, where=where).to_pydict()
+            return found
+
+        return self._ask(read, {name: [] for name in names})
+
+    def rows(self) -> Iterator[list[IndexRow]]:
+        """Yields every row in batches, read in full, so that damage shows wherever it is."""
+        table = self._open()
+        if table is not None:
+            with lance.errors_of(self._folder):
+                yield from whole.rows(table)
+
+    def _open(self) -> "Table | None":
+        table = lance.open_table(self._folder)
+        if table is not None:
+            schema.check_version(table.schema)
+        return table
+
+    def _ask(self, question: "Callable[[Table], Answer]", without: Answer) -> Answer:
+        """The table's answer, or the one of a table that was never made."""
+        table = self._open()
+        if table is None:
+            return without
+        with lance.errors_of(self._folder):
+            return question(table)
+
+
+def _checked_query(vector: "np.ndarray") -> "np.ndarray":
+    import numpy as np
+
+    query = np.asarray(vector, dtype=np.float64)
+    if query.ndim != 1 or not np.isfinite(query).all() or not query.any():
+        raise ValueError("a search needs a finite vector that is not all zero")
+    return query
+
+
+def check_dimension(table: "Table", space: str, dimension: int) -> None:
+    """Raises `EmbedderMismatchError` when vectors of this length do not fit a space."""
+    stored = schema.spaces(table.schema)[space]
+    if stored != dimension:
+        made = f"made with {embedder_of(table)} ({stored})" if space == TEXT_SPACE else f"{space} ({stored})"
+        raise EmbedderMismatchError(
+            f"A vector of {dimension} numbers does not fit the index, {made}. "
+            "Run `audiolib index --rebuild --embedder NAME` to embed all clips again."
+        )
+
+
+def embedder_of(table: "Table") -> str | None:
+    """Name of the embedder of the table's text vectors."""
+    from lancedb.expr import col, lit
+
+    # A comparison with null is never true, so this finds the rows that have a vector.
+    some = table.search().where(col("embedder") != lit("")).select(["embedder"]).limit(1).to_arrow()
+    return str(some["embedder"][0]) if some.num_rows else None
