@@ -115,10 +115,11 @@ def _descriptors(excerpts: "list[Excerpt]", loudness: float | None) -> Descripto
 
     seconds = sum(excerpt.seconds for excerpt in excerpts)
     beating = [(e.periodicity, e.seconds) for e in excerpts if e.periodicity is not None]
-    tempo, tempo_sure = estimate_tempo([p for p, _ in beating], [s for _, s in beating])
-    key, key_sure = estimate_key(np.sum([excerpt.chroma for excerpt in excerpts], axis=0))
+    onsets = sum(excerpt.onsets for excerpt in excerpts)
+    tempo, tempo_sure = estimate_tempo([p for p, _ in beating], [s for _, s in beating], onsets)
+    key, key_sure = estimate_key(np.sum([excerpt.chroma for excerpt in excerpts], axis=0), seconds)
     brightness = sum(e.centroid * e.seconds for e in excerpts) / seconds
-    density = sum(excerpt.onsets for excerpt in excerpts) / seconds
+    density = onsets / seconds
     percussive = sum(e.percussive for e in excerpts) / max(sum(e.magnitude for e in excerpts), 1e-12)
     values: dict[str, Any] = {
         "tempo_bpm": tempo,
