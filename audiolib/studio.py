@@ -56,10 +56,11 @@ class Studio:
         self, requests: Sequence[GenerationRequest], *, index: bool, progress: OnProgress | None
     ) -> Iterator[Clip]:
         """Make clips and store them; see `AudioLibrary.generate_all`."""
+        from audiolib.migration import migrate
         from audiolib.recording import store
 
         checked = self.check_all(requests)
-        self._folder.manifest()  # one of a newer format is refused before any work
+        migrate(self._folder, self._catalogue)  # and one of a newer format is refused before any work
         check_writable(self._folder.root)
         self._composer.load(checked[0].model, checked[0].dtype)
         for number, request in enumerate(checked, start=1):

@@ -49,6 +49,12 @@ class LibraryBase:
         find_existing_library(self.path, self.settings)
         self._folder.manifest()
 
+    def _prepare_to_write(self) -> None:
+        """A library of an older format is brought to today's before anything is written to it."""
+        from audiolib.migration import migrate
+
+        migrate(self._folder, self._catalogue)
+
     def _sidecar(self, reference: str | os.PathLike[str]) -> Sidecar:
         self._require()
         return read_sidecar(self._folder.resolve(reference))

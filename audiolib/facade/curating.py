@@ -136,6 +136,7 @@ class Curating(LibraryBase):
         return self._curator().empty(older_than=older_than)
 
     def _curator(self) -> Curator:
+        self._prepare_to_write()
         return Curator(self._folder, self._catalogue)
 
     def _sidecars(self, clips: Reference | Iterable[Reference]) -> list[Path]:

@@ -134,5 +134,6 @@ class Importing(LibraryBase):
         from audiolib.importing.run import Importer
 
         check_writable(self._folder.root)
+        self._prepare_to_write()
         self._folder.create(embedder=self._catalogue.embedder_name())
         return Importer(self._folder, self._catalogue)

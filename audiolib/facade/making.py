@@ -166,7 +166,7 @@ class Making(LibraryBase):
             LibraryBusyError: Another process has been making this very clip for an hour.
         """
         checked = self._studio.check_all(requests)
-        self._folder.manifest()  # one of a newer format is refused before any work
+        self._prepare_to_write()  # and one of a newer format is refused before any work
         wanted = self._finder.resolved(filters)
         reuse = Reuse(self._folder, self._catalogue)
         wishes = [
