@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 REUSE_SCORE: Final = 0.95
 """Scores of true paraphrases end at 0.66 and "loud piano" reaches 0.75 for "calm piano": only near 1 is the same."""
 
-_SAME_LENGTH: Final = 0.02  # seconds: one codec frame
+_SAME_LENGTH: Final = 0.01  # seconds: half a codec frame
 _PADDING: Final = 0.5  # seconds that a lossy format may add to what was asked for
 _CANDIDATES: Final = 50
 _PATIENCE: Final = 3_600.0  # seconds: making a clip takes its time, and it is what we want
 _SAMPLING: Final = ("seed", "temperature", "top_k", "top_p", "guidance", "dtype")
+_PUNCTUATION: Final = ".,;:!?\"'\u2026\u2018\u2019\u201c\u201d\u201e"  # around a word it says nothing
 _log = logging.getLogger(__name__)
 
 
@@ -253,7 +254,9 @@ def _length(sidecar: Sidecar) -> float:
 
 
 def _words(prompt: str | None) -> str:
-    return " ".join((prompt or "").casefold().split())
+    """A prompt without what does not change what it says; marks within words, as in C#, stay."""
+    words = ((prompt or "").casefold()).split()
+    return " ".join(word.strip(_PUNCTUATION) for word in words).strip()
 
 
 def _capital(text: str) -> str:

@@ -72,6 +72,22 @@ def filter_options(command: Command) -> Command:
     return wrapped  # type: ignore[no-any-return]  # click's decorators give back what they got
 
 
+def reuse_filter_options(command: Command) -> Command:
+    """Add the conditions that a clip in place of a new one may have to meet, as one value, `filters`."""
+    names = ("bpm", "key", "loudness", "rating", "since", "until", "has_speech")
+
+    @wraps(command)
+    def run(*args: Any, **values: Any) -> Any:
+        filters = _filters({name: values.pop(name) for name in names})
+        return command(*args, filters=filters, **values)
+
+    wrapped: Any = run
+    for name, option in reversed(list(zip(_NAMES, _OPTIONS, strict=True))):
+        if name in names:
+            wrapped = option(wrapped)
+    return wrapped  # type: ignore[no-any-return]  # click's decorators give back what they got
+
+
 def sort_options(command: Command) -> Command:
     """Add `--sort` and `--reverse` to a command."""
     command = click.option("--reverse", is_flag=True, help="The other way round.")(command)

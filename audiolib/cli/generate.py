@@ -5,12 +5,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from audiolib.cli import output
+from audiolib.cli.filters import reuse_filter_options
 from audiolib.cli.options import (
     json_option,
     library_option,
@@ -22,7 +24,31 @@ from audiolib.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from audiolib import AudioLibrary, Clip, ClipProgress, Destination, GenerationRequest
+    from audiolib import AudioLibrary, ClipProgress, Destination, GenerationRequest
+    from audiolib.reuse import ReusedOrMade
+    from audiolib.studio import OnProgress
+    from indexing.filters import Filters
+
+
+_DEFAULT_SCORE = "default"
+
+
+def _score(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Read the score of --reuse, which may take the prompt for its own."""
+    if value is None:
+        return None
+    from audiolib.reuse import REUSE_SCORE
+
+    try:
+        score = REUSE_SCORE if value == _DEFAULT_SCORE else float(value)
+    except ValueError:
+        raise click.UsageError(
+            f"--reuse takes a number, not {value!r}. Put the prompt before it, or write --reuse={REUSE_SCORE:g}.",
+            context,
+        ) from None
+    if not 0 <= score <= 1:
+        raise click.BadParameter(f"{value} is no score from 0 to 1.", context, parameter)
+    return score
 
 
 @click.command("generate", short_help="Make music from words and store it.")
@@ -56,6 +82,16 @@ if TYPE_CHECKING:
     "--no-index", is_flag=True, help="Keep the clip out of the index; with --output, of the library."
 )
 @click.option("--play", is_flag=True, help="Play each clip when it is there.")
+@click.option(
+    "--reuse",
+    is_flag=False,
+    flag_value=_DEFAULT_SCORE,
+    callback=_score,
+    metavar="[SCORE]",
+    help="Take a clip that is there if its prompt is this near (0.95 where no SCORE is given; 1 is the same words) "
+    "and length, model and the options below fit; write --reuse=0.9 before a prompt.",
+)
+@reuse_filter_options
 @library_option
 @json_option
 def generate_command(
@@ -69,6 +105,8 @@ def generate_command(
     audio_format: str | None,
     no_index: bool,
     play: bool,
+    reuse: float | None,
+    filters: "Filters",
     library_path: Path | None,
     as_json: bool,
     **options: Any,
@@ -78,21 +116,37 @@ def generate_command(
     prompts = _prompts(prompt, from_file)
     if file is not None and len(prompts) * count > 1:
         raise click.UsageError("--output takes one clip. Use --output-dir with --prefix for several.")
-    options["audio_format"] = destination.audio_format(audio_format) if destination else audio_format or "wav"
+    if reuse is None and filters:
+        raise click.UsageError("--rating, --bpm and the like choose among clips, so they need --reuse.")
+    if reuse is not None and no_index:
+        raise click.UsageError("--reuse looks into the library, so --no-index cannot be added.")
+    wanted_format = destination.audio_format(audio_format) if destination else audio_format
+    options["audio_format"] = wanted_format or "wav"
     requests = _requests(prompts, count, seed, options)
     library = open_library(library_path)
-    made = _make(library, requests, destination, no_index=no_index)
-    for clip, written, took in made:
+    source = _Source(reuse=reuse, filters=filters, audio_format=wanted_format, index=not no_index)
+    for found, written, took in _make(library, requests, destination, source):
         if as_json:
             # A numbered copy's name is known nowhere else.
             copied = {} if written is None else {"output": os.path.abspath(written)}
-            output.json_line({**clip.to_json(), **copied})
+            document = found.clip.to_json() if reuse is None else found.to_json()
+            output.json_line({**document, **copied})
         else:
-            _print(clip, written, took)
+            _print(found, written, took)
         if play:
-            library.play(clip)
+            library.play(found.clip)
     if not as_json:
         _hint(requests[-1], stored=destination is None or not no_index)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """Where clips come from: made, or taken where there is one."""
+
+    reuse: float | None
+    filters: "Filters"
+    audio_format: str | None
+    index: bool
 
 
 def _destination(file: Path | None, output_dir: Path | None, prefix: str | None) -> "Destination | None":
@@ -136,33 +190,54 @@ def _make(
     library: "AudioLibrary",
     requests: "Sequence[GenerationRequest]",
     destination: "Destination | None",
-    *,
-    no_index: bool,
-) -> "Iterator[tuple[Clip, Path | None, float]]":
+    source: _Source,
+) -> "Iterator[tuple[ReusedOrMade, Path | None, float]]":
     """Clips as they are safely stored, with the file written besides and the seconds that it took."""
     bars = _Bars()
     stored = 0
+    copy = destination is not None and source.index
     try:
-        if destination is not None and no_index:
-            clips = library.render_all(requests, destination, progress=bars.show)
-        else:
-            if destination is not None:
-                library.check_requests(requests)
-                destination.check()
-            clips = library.generate_all(requests, index=not no_index, progress=bars.show)
         start = time.perf_counter()
-        for clip in clips:
-            copy = destination is not None and not no_index
-            written = library.copy_out(clip, destination) if destination is not None and copy else None
+        for found in _clips(library, requests, destination, source, bars.show):
+            written = library.copy_out(found.clip, destination) if destination is not None and copy else None
             bars.close()
             stored += 1
-            yield clip, written, time.perf_counter() - start
+            yield found, written, time.perf_counter() - start
             start = time.perf_counter()
     except KeyboardInterrupt:
         kept = "Nothing was stored." if not stored else f"{stored} of {len(requests)} clips are stored."
         raise KeyboardInterrupt(kept) from None
     finally:
         bars.close()
+
+
+def _clips(
+    library: "AudioLibrary",
+    requests: "Sequence[GenerationRequest]",
+    destination: "Destination | None",
+    source: _Source,
+    progress: "OnProgress",
+) -> "Iterator[ReusedOrMade]":
+    from audiolib.reuse import ReusedOrMade
+
+    if destination is not None and not source.index:
+        made = library.render_all(requests, destination, progress=progress)
+        yield from (ReusedOrMade(clip=clip, score=None) for clip in made)
+        return
+    if destination is not None:
+        library.check_requests(requests)
+        destination.check()
+    if source.reuse is None:
+        made = library.generate_all(requests, index=source.index, progress=progress)
+        yield from (ReusedOrMade(clip=clip, score=None) for clip in made)
+        return
+    yield from library.reuse_or_generate(
+        requests,
+        min_score=source.reuse,
+        filters=source.filters,
+        audio_format=source.audio_format,
+        progress=progress,
+    )
 
 
 class _Bars:
@@ -185,8 +260,10 @@ class _Bars:
         self._stack.close()
 
 
-def _print(clip: "Clip", written: Path | None, took: float) -> None:
-    details = f"{output.seconds(clip.duration)} of music in {took:.1f} s · seed {clip.seed} · {clip.model}"
+def _print(found: "ReusedOrMade", written: Path | None, took: float) -> None:
+    clip = found.clip
+    how = f"in {took:.1f} s" if found.score is None else f"that was there (prompt {found.score:.2f})"
+    details = f"{output.seconds(clip.duration)} of music {how} · seed {clip.seed} · {clip.model}"
     print_clip(clip, details=details)
     if written is not None:
         output.result(f"  copied to {output.short_path(written)}")
