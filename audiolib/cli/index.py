@@ -14,6 +14,7 @@ from audiolib.cli.options import json_option, library_option, open_library
 @click.option("--embedder", metavar="NAME", help="The embedder from now on; a change needs --rebuild.")
 @click.option("--transcribe", is_flag=True, help="Run Whisper over clips that have no transcript.")
 @click.option("--whisper", metavar="NAME", help="The Whisper model; implies --transcribe.")
+@click.option("--again", is_flag=True, help="Listen again to what another Whisper model listened to.")
 @library_option
 @json_option
 def index_command(
@@ -21,15 +22,16 @@ def index_command(
     embedder: str | None,
     transcribe: bool,
     whisper: str | None,
+    again: bool,
     library_path: Path | None,
     as_json: bool,
 ) -> None:
     """Make every clip searchable: catch up with the files, or rebuild the index from them."""
     library = open_library(library_path)
     heard = None
-    if transcribe or whisper:
+    if transcribe or whisper or again:
         with output.bar("listening", "clip") as update:
-            heard = library.transcribe(whisper=whisper, progress=update)
+            heard = library.transcribe(whisper=whisper, again=again, progress=update)
     with output.bar("indexing", "clip") as update:
         report = library.index(rebuild=rebuild, embedder=embedder, progress=update)
     broken = dict.fromkeys((*report.broken, *(heard.broken if heard else ())))
@@ -48,7 +50,12 @@ def index_command(
         if report.pending:
             output.result(f"{report.pending} wait for an embedder. {report.reason or ''}".rstrip())
         if heard:
-            output.result(f"{_clips(heard.transcribed)} transcribed.")
+            by = f" by {heard.model}" if heard.model else ""
+            output.result(f"{_clips(heard.transcribed)} transcribed{by}.")
+            if heard.rejected:
+                output.result(
+                    f"{heard.rejected} with words that are more likely invented; those are not searched."
+                )
             if heard.pending:
                 output.result(f"{heard.pending} wait for a transcript. {heard.reason}")
     if broken:

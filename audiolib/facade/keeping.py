@@ -1,5 +1,6 @@
 """Keeping the library in order: the index in step with the files, transcripts, repairs."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -79,12 +80,19 @@ class Keeping(LibraryBase):
         return check.run(repair=repair, progress=progress)
 
     def transcribe(
-        self, *, whisper: str | None = None, progress: Progress | None = None
+        self,
+        *,
+        whisper: str | None = None,
+        ids: Collection[str] | None = None,
+        again: bool = False,
+        progress: Progress | None = None,
     ) -> "TranscribeReport":
         """Run Whisper over the clips that have no transcript; without a model they are marked as pending.
 
         Args:
             whisper: The model's name or folder.
+            ids: Only these clips.
+            again: Listen to clips again that another model listened to.
             progress: Called with the clips done and the clips in all.
 
         Raises:
@@ -96,6 +104,8 @@ class Keeping(LibraryBase):
         return transcribe(
             self._folder,
             whisper=whisper or self.settings.whisper,
-            changed=lambda heard: self._catalogue.add([heard]),
+            changed=self._catalogue.add,
+            ids=ids,
+            again=again,
             progress=progress,
         )

@@ -92,7 +92,7 @@ class ShardPlan:
 
 
 def write_shard(plan: ShardPlan) -> Path:
-    """Make a shard: frames of all clips one after the other, and for each clip its length, loudest band, words and times."""
+    """Make a shard: the frames of all clips one after the other, and each clip's length, words and times."""
     mels: list[NDArray[np.float16]] = []
     level = np.zeros(plan.clips, np.float32)
     lengths = np.zeros(plan.clips, np.int32)

@@ -169,7 +169,9 @@ def _flite(words: tuple[str, ...], voice: Voice) -> Utterance:
         stretch = f"duration_stretch={175 / voice.rate:.3f}"
         command = [program, "-voice", voice.name, "--setf", stretch, "-t", " ".join(words), "-o", str(path)]
         try:
-            subprocess.run(command, check=True, capture_output=True, timeout=60)
+            subprocess.run(  # noqa: S603
+                command, check=True, capture_output=True, timeout=60
+            )
         except (OSError, subprocess.SubprocessError) as error:
             raise EngineUnavailableError(
                 f"flite cannot speak with the voice {voice.name}: {error}"

@@ -1,4 +1,4 @@
-"""Whisper over the library, with a small checkpoint in mlx-whisper's own format."""
+"""Whisper over the library, with small checkpoints in mlx-whisper's own format."""
 
 from __future__ import annotations
 
@@ -6,64 +6,34 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
+from library_files import clips_of
+from whisper_files import make_whisper
 
-from audiolib import AudioLibrary, Clip
+from audiolib import AudioLibrary, Clip, transcripts
 from indexing.store import ClipIndex
 
 # Importing mlx_whisper brings numba and others, whose warnings are not ours.
 pytestmark = pytest.mark.filterwarnings("default:::numba", "default:::mlx_whisper", "default:::tiktoken")
 
-DIMENSIONS = {
-    "n_mels": 80,
-    "n_audio_ctx": 1500,
-    "n_audio_state": 32,
-    "n_audio_head": 2,
-    "n_audio_layer": 1,
-    "n_vocab": 51865,
-    "n_text_ctx": 64,
-    "n_text_state": 32,
-    "n_text_head": 2,
-    "n_text_layer": 1,
-}
-WORD = " hello"
-
 
 @pytest.fixture(scope="module")
-def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that hears the same word in everything: its decoder's last layer norm gives a constant."""
-    import mlx.core as mx
-    from mlx.utils import tree_flatten
-    from mlx_whisper.tokenizer import get_tokenizer
-    from mlx_whisper.whisper import ModelDimensions, Whisper
-
-    mx.random.seed(0)
-    parameters: Any = tree_flatten(Whisper(ModelDimensions(**DIMENSIONS), mx.float32).parameters())
-    weights = {name: mx.zeros(value.shape) for name, value in parameters if name != "alignment_heads"}
-    tokenizer = get_tokenizer(multilingual=True, num_languages=99, language="en", task="transcribe")
-    # The logits of every step: mostly the word, sometimes the end, and English as the language.
-    embedding = mx.zeros((DIMENSIONS["n_vocab"], DIMENSIONS["n_text_state"]))
-    embedding[:, 0] = -20.0
-    for token, logit in (
-        (tokenizer.encode(WORD)[0], 5.0),
-        (tokenizer.to_language_token("en"), 4.0),
-        (tokenizer.eot, 2.0),
-    ):
-        embedding[token, 0] = logit
-    weights["decoder.token_embedding.weight"] = embedding
-    constant = mx.zeros((DIMENSIONS["n_text_state"],))
-    constant[0] = 1.0
-    weights["decoder.ln.bias"] = constant
-    folder = tmp_path_factory.mktemp("whisper") / "whisper-same"
-    folder.mkdir()
-    mx.save_safetensors(str(folder / "weights.safetensors"), weights)
-    (folder / "config.json").write_text(json.dumps({**DIMENSIONS, "model_type": "whisper"}))
-    return folder
+def whispers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Models that hear "hello there", something else, closing words, nothing."""
+    folder = tmp_path_factory.mktemp("whisper")
+    return {
+        "greeting": make_whisper(folder / "whisper-greeting", "hello there"),
+        "other": make_whisper(folder / "whisper-other", "good evening"),
+        "inventing": make_whisper(folder / "whisper-inventing", "thanks for watching", no_speech=True),
+        "deaf": make_whisper(folder / "whisper-deaf", ""),
+    }
 
 
 @pytest.fixture
 def clip(library: AudioLibrary) -> Clip:
-    return library.generate("calm piano", duration=0.2)
+    return clips_of(library, "calm piano")[0]
 
 
 def sidecar_of(clip: Clip) -> dict[str, Any]:
@@ -71,43 +41,137 @@ def sidecar_of(clip: Clip) -> dict[str, Any]:
     return document
 
 
-def test_words_reach_sidecar_row_and_search(library: AudioLibrary, clip: Clip, whisper: Path) -> None:
-    import mlx.core as mx
-
-    assert library.transcribe().pending == 1
-    assert sidecar_of(clip)["transcript_pending"]
-    before = library.search("hello")[0].score
+def test_words_reach_sidecar_row_and_search(
+    library: AudioLibrary, clip: Clip, whispers: dict[str, Path]
+) -> None:
     seen: list[tuple[int, int]] = []
-    mx.random.seed(0)  # Whisper samples where it is unsure, from MLX's global state
-    report = library.transcribe(whisper=str(whisper), progress=lambda done, total: seen.append((done, total)))
-    assert (report.transcribed, report.pending, report.reason) == (1, 0, None)
+    report = library.transcribe(
+        whisper=str(whispers["greeting"]), progress=lambda done, total: seen.append((done, total))
+    )
+    assert (report.transcribed, report.rejected, report.pending) == (1, 0, 0)
+    assert (report.model, report.reason) == ("whisper-greeting", None)
     assert seen == [(1, 1)]
     found = library.get(clip.id)
-    assert found.transcript is not None
-    assert "hello" in found.transcript
+    assert (found.transcript, found.language, found.has_speech) == ("hello there", "en", True)
     document = sidecar_of(clip)
-    assert document["transcript"] == found.transcript
-    assert document["transcript_model"] == "whisper-same"
-    assert document["transcript_pending"] is None
-    assert {"start", "end", "text"} <= document["segments"][0].keys()
+    assert [segment["text"] for segment in document["segments"]] == ["hello there"]
+    heard = document["transcription"]
+    assert (heard["state"], heard["model"], heard["reason"]) == ("done", "whisper-greeting", None)
+    assert heard["text"] == heard["raw_text"] == "hello there"
+    assert heard["segments"][0]["rejected"] is None
+    assert heard["segments"][0]["avg_logprob"] > -0.1
     row = ClipIndex(library.path / "index").get(clip.id)
     assert row is not None
-    assert (row["transcript"], row["language"]) == (found.transcript, found.language)
-    assert list(row["segments"]) == document["segments"]
-    assert library.search("hello")[0].score > before
-    library.index(rebuild=True)
-    assert ClipIndex(library.path / "index").get(clip.id) == row | {"vector": pytest.approx(row["vector"])}
+    assert (row["transcript"], row["language"]) == ("hello there", "en")
+    assert [segment["text"] for segment in row["segments"]] == ["hello there"]
+    assert library.search("hello", mode="keyword")[0].clip.id == clip.id
     # Nothing is heard twice, and the sound itself is untouched.
-    assert library.transcribe(whisper=str(whisper)).transcribed == 0
+    assert library.transcribe(whisper=str(whispers["greeting"])).transcribed == 0
     assert library.reproduce(clip.id).codes_compared
 
 
-def test_a_damaged_file_waits_and_the_rest_is_heard(library: AudioLibrary, clip: Clip, whisper: Path) -> None:
-    other = library.generate("happy rock", duration=0.2)
+def test_without_a_model_clips_wait_and_say_why(library: AudioLibrary, clip: Clip) -> None:
+    report = library.transcribe()
+    assert (report.transcribed, report.pending, report.model) == (0, 1, None)
+    assert "audiolib models pull mlx-community/whisper-tiny`" in (report.reason or "")
+    path = clip.path.parent / f"{clip.id}.json"
+    assert sidecar_of(clip)["transcription"] == {"state": "pending", "reason": report.reason}
+    assert library.get(clip.id).has_speech is None
+    written = path.stat().st_mtime_ns
+    library.transcribe()
+    assert path.stat().st_mtime_ns == written, "what is known is not written again"
+
+
+def test_invented_words_are_kept_and_not_searched(
+    library: AudioLibrary, clip: Clip, whispers: dict[str, Path]
+) -> None:
+    report = library.transcribe(whisper=str(whispers["inventing"]))
+    assert (report.transcribed, report.rejected, report.pending) == (1, 1, 0)
+    found = library.get(clip.id)
+    assert (found.transcript, found.language, found.has_speech) == ("", None, False)
+    document = sidecar_of(clip)
+    heard = document["transcription"]
+    assert (heard["state"], heard["text"], heard["raw_text"]) == ("rejected", "", "thanks for watching")
+    assert heard["reason"] == "more likely no speech than speech"
+    assert heard["segments"][0]["rejected"] == "no-speech"
+    assert document["segments"] == []
+    assert not library.search("watching", mode="keyword")
+
+
+def test_another_model_listens_again_only_when_asked(
+    library: AudioLibrary, clip: Clip, whispers: dict[str, Path]
+) -> None:
+    library.transcribe(whisper=str(whispers["greeting"]))
+    other = str(whispers["other"])
+    assert library.transcribe(whisper=other).transcribed == 0
+    assert library.transcribe(whisper=other, again=True).transcribed == 1
+    assert library.get(clip.id).transcript == "good evening"
+    assert sidecar_of(clip)["transcription"]["model"] == "whisper-other"
+    assert library.transcribe(whisper=other, again=True).transcribed == 0, "it would hear the same"
+    assert not library.search("hello", mode="keyword")
+
+
+def test_no_words_is_a_result(library: AudioLibrary, clip: Clip, whispers: dict[str, Path]) -> None:
+    report = library.transcribe(whisper=str(whispers["deaf"]))
+    assert (report.transcribed, report.rejected) == (1, 0)
+    assert library.get(clip.id).has_speech is False
+    assert sidecar_of(clip)["transcription"]["state"] == "done"
+
+
+def test_a_damaged_file_waits_and_the_rest_is_heard(
+    library: AudioLibrary, clip: Clip, whispers: dict[str, Path]
+) -> None:
+    (other,) = clips_of(library, "happy rock")
     clip.path.write_bytes(b"RIFF")
-    report = library.transcribe(whisper=str(whisper))
+    report = library.transcribe(whisper=str(whispers["greeting"]))
     assert (report.transcribed, report.pending) == (1, 1)
     assert str(clip.path) in (report.reason or "")
-    assert library.get(other.id).transcript is not None
+    assert library.get(other.id).transcript == "hello there"
     assert library.get(clip.id).transcript is None
-    assert sidecar_of(clip)["transcript_pending"] == report.reason
+    assert sidecar_of(clip)["transcription"] == {"state": "failed", "reason": report.reason}
+
+
+def test_an_interruption_keeps_what_was_heard(
+    stocked: AudioLibrary, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcripts, "_BATCH_CLIPS", 1)
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stocked.transcribe(whisper=str(whispers["greeting"]), progress=stop)
+    assert sum(clip.transcript == "hello there" for clip in stocked.list()) == 2
+    assert stocked.transcribe(whisper=str(whispers["greeting"])).transcribed == 1
+    assert len(stocked.search("hello there", mode="keyword")) == 3
+
+
+def test_a_long_clip_is_heard_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcripts, "_PIECE_SECONDS", 2.0)
+    monkeypatch.setattr("generation.stream._BLOCK", 20_000)
+    rate = 44_100
+    tone = (0.5 * np.sin(np.arange(5 * rate) / 20)).astype(np.float32)
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.stack([tone, -tone / 2], axis=1), rate)
+    pieces = list(transcripts._pieces(path))
+    assert len(pieces) == 3
+    assert all(len(piece) < 2.2 * 16_000 for piece in pieces)
+    whole = np.concatenate(pieces)
+    assert len(whole) == 5 * 16_000
+    expected = 0.125 * np.sin(np.arange(len(whole)) * rate / 16_000 / 20)
+    np.testing.assert_allclose(whole[500:-500], expected[500:-500], atol=2e-3)
+
+
+def test_the_pieces_of_a_long_clip_are_one_transcript(
+    library: AudioLibrary, clip: Clip, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcripts, "_PIECE_SECONDS", 0.01)  # a block of the file is a piece
+    monkeypatch.setattr("generation.stream._BLOCK", 2000)
+    library.transcribe(whisper=str(whispers["greeting"]))
+    segments = sidecar_of(clip)["segments"]
+    assert len(segments) > 2
+    starts = [segment["start"] for segment in segments]
+    assert starts == sorted(set(starts))
+    assert segments[-1]["end"] <= clip.duration + 1e-6
+    assert library.get(clip.id).transcript == " ".join(["hello there"] * len(segments))
