@@ -74,10 +74,12 @@ class Finder:
             ClipNotFoundError: There is no such parent.
             AmbiguousClipError: The ending fits several clips.
         """
-        # A whole id is taken as it is: the variations of a clip that was removed are still there.
-        if filters is None or filters.parent is None or ID_PATTERN.fullmatch(filters.parent.upper()):
+        if filters is None or filters.parent is None:
             return filters
-        return replace(filters, parent=self._folder.resolve(filters.parent).stem)
+        as_id = filters.parent.upper()
+        # A whole id need not be found: the variations of a clip that was removed are still there.
+        known = ID_PATTERN.fullmatch(as_id) is not None
+        return replace(filters, parent=as_id if known else self._folder.resolve(filters.parent).stem)
 
     def _paths(self, ids: list[str]) -> Iterator[Path]:
         for clip_id in ids:

@@ -15,6 +15,7 @@ from audiolib.ids import new_id, time_of
 from audiolib.sidecars import write_sidecar
 from audiolib.vectors import encode
 from generation.audio import load_audio, save_audio
+from indexing.describe import DESCRIPTORS_VERSION
 
 RATE = 8_000
 
@@ -31,6 +32,7 @@ def put_clip(
     sound: np.ndarray | None = None,
     vectors: dict[str, np.ndarray] | None = None,
     suffix: str = ".wav",
+    measured: bool = False,
     **fields: Any,
 ) -> Clip:
     """Store a clip as `add` and `generate` do, without measuring it.
@@ -41,6 +43,7 @@ def put_clip(
         sound: `(samples,)` at `RATE`; a tone when `None`.
         vectors: By their space.
         suffix: Of the audio file.
+        measured: What `fields` say of the sound is all there is; `index` listens to it otherwise.
         **fields: Other fields of `Clip`.
     """
     folder = LibraryFolder(root)
@@ -66,6 +69,8 @@ def put_clip(
         audio_sha256=samples_sha256(samples),
     )
     clip = replace(clip, **fields)
-    more = {"vectors": {space: encode(vector) for space, vector in (vectors or {}).items()}}
+    more: dict[str, Any] = {"vectors": {space: encode(vector) for space, vector in (vectors or {}).items()}}
+    if measured:
+        more["descriptors"] = {"version": DESCRIPTORS_VERSION, "confidence": {}}
     write_sidecar(path.with_suffix(".json"), clip, recipe=None, codes=None, more=more)
     return clip
