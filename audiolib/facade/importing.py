@@ -47,13 +47,13 @@ class Importing(LibraryBase):
             AudiolibError: The file cannot be taken in; the message says why.
             OSError: The library cannot be written.
         """
-        options = {"reference": reference, "prompt": prompt, "title": title, "tags": tags}
-        outcomes = list(self.add_all([path], **options))  # type: ignore[arg-type]  # the same words
-        if len(outcomes) != 1:
+        if os.path.isdir(path):
             raise AudiolibError(f"{path} is a folder. `add_all` takes the files in it.")
-        if outcomes[0].id is None:
-            raise AudiolibError(f"{path} was not added. {outcomes[0].reason}")
-        return self._sidecar(outcomes[0].id).clip
+        options = {"reference": reference, "prompt": prompt, "title": title, "tags": tags}
+        (outcome,) = self.add_all([path], **options)  # type: ignore[arg-type]  # the same words
+        if outcome.id is None:
+            raise AudiolibError(f"{path} was not added. {outcome.reason}")
+        return self._sidecar(outcome.id).clip
 
     def add_all(
         self,

@@ -18,7 +18,7 @@ from audiolib.importing.reading import CONTAINERS, NotAddedError, Sound, hash_fi
 from audiolib.importing.recipes import Origin
 from audiolib.importing.scanning import Found
 from audiolib.importing.values import ImportOptions
-from audiolib.importing.words import kept, tags_for, title_for, with_stated
+from audiolib.importing.words import distinct, kept, tags_for, title_for, with_stated
 from audiolib.prompts import slug_of, title_of
 from audiolib.sidecars import Sidecar, write_sidecar
 
@@ -192,7 +192,7 @@ def _words(file: ReadFile, options: ImportOptions) -> dict[str, Any]:
         "duration": sound.duration,
         "sample_rate": sound.sampling_rate,
         "channels": sound.channels,
-        "tags": tuple(dict.fromkeys((*options.tags, *own_tags))),
+        "tags": distinct((*options.tags, *own_tags)),
         "kind": "generated" if recipe else "imported",
         "parent_id": recipe.parent_id if recipe else None,
         "sha256": file.sha256,

@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -39,9 +39,20 @@ def tags_for(texts: "FileTexts") -> tuple[str, ...]:
     Args:
         texts: The texts inside the file.
     """
-    words = [*_SEPARATORS.split(texts.genre or ""), texts.artist or ""]
-    tags = {tag.casefold(): tag for word in reversed(words) if 0 < len(tag := one_line(word)) <= _MAX_TAG}
-    return tuple(reversed(tags.values()))[:_MAX_TAGS]
+    words = (one_line(word) for word in (*_SEPARATORS.split(texts.genre or ""), texts.artist or ""))
+    return distinct(word for word in words if 0 < len(word) <= _MAX_TAG)[:_MAX_TAGS]
+
+
+def distinct(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return labels in their order, each once, however it is written the second time.
+
+    Args:
+        tags: The labels.
+    """
+    first: dict[str, str] = {}
+    for tag in tags:
+        first.setdefault(tag.casefold(), tag)
+    return tuple(first.values())
 
 
 def stated(texts: "FileTexts") -> dict[str, Any]:
