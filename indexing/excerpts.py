@@ -114,6 +114,8 @@ def listen(samples: Array, continues: bool) -> Excerpt | None:
     spectra = spectra_of(clean, continues=continues)
     strength = onset_strength(spectra)
     percussive, magnitude = percussive_power(spectra)
+    beating = periodicity(strength)
+    chroma = fine_chroma(clean)
     return Excerpt(
         seconds=spectra.seconds,
         level=level,
@@ -121,9 +123,9 @@ def listen(samples: Array, continues: bool) -> Excerpt | None:
         percussive=percussive,
         magnitude=magnitude,
         centroid=_centroid(spectra),
-        periodicity=periodicity(strength),
-        chroma=fine_chroma(clean),
-        sound=sound_statistics(spectra),
+        periodicity=beating,
+        chroma=chroma,
+        sound=sound_statistics(spectra, chroma, beating),
     )
 
 

@@ -13,8 +13,8 @@ FINE = 36  # steps an octave, three a semitone, so that instruments may be a lit
 # How much a tone speaks for a key, from the tonic upwards. They began as the profiles of Albrecht and
 # Shanahan 2013 ("The use of large corpora to train a new type of key-finding algorithm") and were fitted to
 # 500 rendered pieces by regularised softmax regression; so a softmax over the keys is a probability.
-_MAJOR = (1.17, -0.62, -0.11, -0.61, 0.5, 0.28, -0.61, 1.0, -0.56, 0.03, -0.81, 0.35)
-_MINOR = (1.32, -0.89, 0.13, 0.67, -0.6, 0.01, -0.49, 0.95, -0.11, -0.58, -0.06, -0.36)
+_MAJOR = (1.31, -0.71, -0.3, -0.66, 0.7, 0.5, -0.68, 1.15, -0.67, -0.01, -1.17, 0.53)
+_MINOR = (1.66, -1.26, 0.16, 0.89, -0.81, -0.01, -0.44, 0.91, -0.03, -0.73, -0.06, -0.27)
 _NARROW = 4  # bins
 _FEWEST_TONES = 3  # different ones, each at least a fifth as strong as the strongest
 
