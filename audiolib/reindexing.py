@@ -300,5 +300,5 @@ class Reindexing:
 def _changed(path: Path, since: float) -> bool:
     try:
         return path.stat().st_mtime >= since
-    except FileNotFoundError:
+    except OSError:
         return False

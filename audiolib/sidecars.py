@@ -15,6 +15,8 @@ tools are kept when a sidecar is edited.
 
 import json
 import os
+import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,9 @@ from indexing.transcribe import Segment
 
 SIDECAR_FORMAT: Final = 2
 _READABLE: Final = (1, 2)
+_MOST_BYTES: Final = 32 << 20
+_SUSPICIOUS: Final = re.compile(r"\\u[dD][89a-fA-F]|NaN|Infinity|[eE]\+?\d{3}|\d{300}")
+_LIMITS: Final = {"seed": 1 << 63, "sample_rate": 1 << 31, "channels": 1 << 31, "rating": 1 << 31}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,13 +133,34 @@ def read_sidecar(path: Path) -> Sidecar:
     Raises:
         SidecarError: It is no JSON, lacks a field, has one of the wrong kind or is another clip's.
         LibraryFormatError: A newer audiolib wrote it.
-        OSError: It cannot be read.
+        FileNotFoundError: It is not there.
     """
+    text = _read_text(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(text)
+        if _SUSPICIOUS.search(text):  # what JSON's reader takes and its writer, UTF-8 or LanceDB does not
+            json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError) as error:  # also broken UTF-8
         raise _damaged(path, error) from error
     return _parse(path, document)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
+            raise _damaged(path, "it is no file")
+        if status.st_size > _MOST_BYTES:
+            raise _damaged(path, f"it has {status.st_size:,} bytes, more than any sidecar")
+        return path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except UnicodeDecodeError as error:
+        raise _damaged(path, error) from error
+    except OSError as error:  # one that may not be read must not stop what is done with all others
+        raise SidecarError(
+            f"The sidecar {path} cannot be read ({error.strerror or error}). See its permissions and the disk."
+        ) from error
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
@@ -157,6 +183,7 @@ def _parse(path: Path, document: object) -> Sidecar:
         clip = Clip.from_json({**document, "path": str(audio)})
         if clip.id != path.stem:
             raise ValueError(f"it is the sidecar of {clip.id}")
+        _check_numbers(clip)
         codes = document.get("codes")
         recipe = document.get("recipe")
         return Sidecar(
@@ -179,6 +206,14 @@ def _damaged(path: Path, reason: object) -> SidecarError:
         f"The sidecar {path} is damaged ({reason}). Restore it from a backup, or remove it and run "
         "`audiolib index`: a generated clip's is made again from the audio file."
     )
+
+
+def _check_numbers(clip: Clip) -> None:
+    """Numbers that no column of the index could hold are no clip's."""
+    for name, limit in _LIMITS.items():
+        value = getattr(clip, name)
+        if value is not None and not -limit <= value < limit:
+            raise ValueError(f"{name!r} is out of range")
 
 
 def _segments(value: object) -> tuple[Segment, ...]:

@@ -84,13 +84,21 @@ def _sort(found: Survey, path: Path, before: float) -> None:
     if name in _OF_THE_SYSTEM or _KEPT_ASIDE.fullmatch(name):
         return
     match = ID_PATTERN.match(name)
-    if match is None or not path.is_file():  # sockets, pipes, links to nowhere
+    if match is not None and name == f"{match[0]}.json" and _leads_somewhere(path):
+        found.sidecars[match[0]].append(path)  # a pipe too: reading it says what is wrong
+    elif match is None or not path.is_file():  # pipes, links to nowhere
         found.odd.append(path)
-    elif name == f"{match[0]}.json":
-        found.sidecars[match[0]].append(path)
     elif name == f"{match[0]}{_CODES}":
         found.codes[match[0]].append(path)
     elif name.lower().endswith(AUDIO_SUFFIXES):
         found.audio[match[0]].append(path)
     else:
         found.odd.append(path)
+
+
+def _leads_somewhere(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
+    return True
