@@ -15,11 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 import soundfile
 
-from generation import backend
+from generation import backend  # before MLX, so that it gets the fast matrix library
 from generation.musicgen import MusicGen
 from generation.training.starter.attributes import PieceAttributes, choose_attributes
 from generation.training.starter.render import SAMPLING_RATE, render_piece
@@ -52,11 +51,15 @@ class Codec:
 
     def latents(self, audio: np.ndarray) -> np.ndarray:
         """`(2 * width,)`: mean and deviation of the encoder's output."""
+        import mlx.core as mx
+
         hidden = np.array(self._codec.encoder(mx.array(audio)[None, :, None]))[0]
         return np.concatenate([hidden.mean(axis=0), hidden.std(axis=0)]).astype(np.float32)
 
     def through(self, audio: np.ndarray) -> np.ndarray:
         """The clip encoded and decoded."""
+        import mlx.core as mx
+
         made = self._codec.decode(self._codec.encode(mx.array(audio)[None, :, None]))
         return np.array(made)[0, : len(audio), 0]
 

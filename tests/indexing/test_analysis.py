@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from indexing_signals import RATE, clicks
 
 from indexing.analysis import SOUND_DIMENSION, Analyser, analyse
 from indexing.describe import Descriptors
-
-RATE = 32_000
-
-
-def clicks(bpm: float, seconds: float = 10.0, rate: int = RATE) -> np.ndarray:
-    """Short falling tones at a tempo, `(samples,)` float32."""
-    time = np.arange(round(0.02 * rate)) / rate
-    click = np.exp(-time / 0.003) * np.sin(2 * np.pi * 1500 * time)
-    audio = np.zeros(round(seconds * rate), dtype=np.float32)
-    for beat in np.arange(0, seconds, 60 / bpm):
-        start = round(beat * rate)
-        audio[start : start + len(click)] += click[: len(audio) - start]
-    return 0.5 * audio
 
 
 def silent(analysis_of: np.ndarray, rate: int = RATE) -> bool:
