@@ -39,7 +39,7 @@ class Finder:
 
     def newest(self, *, limit: int | None = None, broken: Broken | None = None) -> Iterator[Clip]:
         """Yield the clips, newest first; see `AudioLibrary.list`."""
-        return self._read(self._folder.sidecar_paths()[::-1][:limit], broken)
+        return self.select(limit=limit, broken=broken).clips
 
     def select(
         self,
@@ -54,9 +54,10 @@ class Finder:
         if sort is not None and sort not in SORTS:
             raise InvalidInputError(f"Clips cannot be sorted by {sort!r}. Use one of: {', '.join(SORTS)}.")
         if not filters and sort in (None, "created"):
-            paths = self._folder.sidecar_paths()
-            chosen = (paths if reverse else paths[::-1])[:limit]
-            return Selection(total=len(chosen), clips=self._read(chosen, broken))
+            folders = self._folder.sidecar_folders()
+            chosen = sorted(folders, reverse=not reverse)[:limit]
+            paths = (Path(folders[clip_id], f"{clip_id}.json") for clip_id in chosen)
+            return Selection(total=len(chosen), clips=self._read(paths, broken))
         column, descending = SORTS[sort or "created"]
         ids = self._catalogue.select(
             filters=self.resolved(filters), sort=column, descending=descending != reverse, limit=limit

@@ -183,19 +183,23 @@ class LibraryFolder:
             f"There is no clip {clip_id} in {self.root}. `audiolib list` shows what there is."
         )
 
+    def sidecar_folders(self) -> dict[str, str]:
+        """Return the folder of each clip's sidecar by the clip's id, in no order; sooner than all their paths."""
+        return {
+            name[:_ID_LENGTH]: folder
+            for folder, names in _listings(str(self.audio))
+            for name in names
+            if _may_be_sidecar(name) and ID_PATTERN.fullmatch(name, endpos=_ID_LENGTH)
+        }
+
     def sidecar_paths(self) -> list[Path]:
         """Return the sidecars of all clips, oldest first."""
-        found: dict[str, Path] = {}
-        for folder, _, names in os.walk(self.audio):
-            for name in names:
-                stem, suffix = os.path.splitext(name)
-                if suffix == ".json" and ID_PATTERN.fullmatch(stem):
-                    found[stem] = Path(folder, name)
-        return [found[clip_id] for clip_id in sorted(found)]
+        folders = self.sidecar_folders()
+        return [Path(folders[clip_id], f"{clip_id}.json") for clip_id in sorted(folders)]
 
     def count(self) -> int:
         """Return how many sidecars there are; several times sooner than `sidecar_paths`."""
-        return _count_sidecars(str(self.audio)) if self.audio.is_dir() else 0
+        return sum(_may_be_sidecar(name) for _, names in _listings(str(self.audio)) for name in names)
 
     def relative(self, path: Path) -> str:
         """Return a path of the library relative to its folder, with forward slashes; others stay absolute.
@@ -219,14 +223,18 @@ class LibraryFolder:
         as_id = name.upper()
         if ID_PATTERN.fullmatch(as_id):
             return self.sidecar_path(as_id)
-        paths = self.sidecar_paths()
+        folders = self.sidecar_folders()
         if name == _LAST:
-            if not paths:
+            if not folders:
                 raise ClipNotFoundError("The library is empty. Make a first clip with `audiolib generate`.")
-            return paths[-1]
+            return Path(folders[max(folders)], f"{max(folders)}.json")
         if os.sep in name or "." in name:
             return self._resolve_path(Path(name))
-        fitting = [path for path in paths if name and path.stem.endswith(as_id)]
+        fitting = [
+            Path(folders[clip_id], f"{clip_id}.json")
+            for clip_id in folders
+            if name and clip_id.endswith(as_id)
+        ]
         if len(fitting) > 1:
             raise AmbiguousClipError(f"{len(fitting)} clips end in {name!r}. Give more characters of the id.")
         if not fitting:
@@ -244,20 +252,26 @@ class LibraryFolder:
         return self.sidecar_path(match[0])
 
 
-def _count_sidecars(folder: str) -> int:
-    """Names alone are listed: every look at a file would cost more than all the rest of a search."""
-    names = os.listdir(folder)
-    found = sum(name.endswith(".json") and len(name) == _ID_LENGTH + 5 for name in names)
-    # After its id a clip's file name goes on with a dot or a dash; anything else may be a folder.
-    others = (
-        os.path.join(folder, name) for name in names if name[_ID_LENGTH : _ID_LENGTH + 1] not in _AFTER_ID
-    )
-    # As `os.walk`, past links, which may lead round in circles.
-    return found + sum(_count_sidecars(path) for path in others if _is_own_folder(path))
+def _listings(folder: str) -> Iterator[tuple[str, list[str]]]:
+    """A folder and those in it, with the names there; as `os.walk`, past links and what cannot be read.
+
+    Only names are listed: a look at each file would cost more than all the rest of a search.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    yield folder, names
+    for name in names:
+        # After its id a clip's file name goes on with a dot or a dash; anything else may be a folder.
+        if name[_ID_LENGTH : _ID_LENGTH + 1] not in _AFTER_ID:
+            path = os.path.join(folder, name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                yield from _listings(path)
 
 
-def _is_own_folder(path: str) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)
+def _may_be_sidecar(name: str) -> bool:
+    return len(name) == _ID_LENGTH + len(".json") and name.endswith(".json")
 
 
 def utc_text(moment: datetime) -> str:
