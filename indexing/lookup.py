@@ -99,6 +99,15 @@ def columns(table: "Table", names: Sequence[str], *, where: "Expr | None" = None
     return _filtered(table.search(), where).select(list(names)).to_arrow()
 
 
+def vectors(table: "Table", space: str) -> "tuple[list[str], np.ndarray]":
+    """Ids and vectors `(N, D)` float32 of the rows that have one in a space."""
+    column = schema.vector_column(space)
+    found = columns(table, ["id", column])
+    found = found.filter(found[column].is_valid())
+    flat = found[column].combine_chunks().flatten().to_numpy()
+    return found["id"].to_pylist(), flat.reshape(len(found), -1)
+
+
 def similarities(table: "Table", space: str, query: "np.ndarray", ids: Sequence[str]) -> dict[str, float]:
     """Cosines of given rows to a vector; rows without one in this space are left out."""
     from lancedb.expr import col

@@ -154,7 +154,7 @@ class TableReader:
         """
 
         def find(table: "Table") -> list[tuple[str, float]]:
-            upkeep.furnish(table)  # a crash may have come between the table and its index
+            self._furnish()  # a crash may have come between the table and its index
             return lookup.keyword(table, query, where=where, limit=limit)
 
         return self._ask(find, [])
@@ -185,6 +185,18 @@ class TableReader:
 
         return self._ask(read, {name: [] for name in names})
 
+    def vectors(self, space: str = TEXT_SPACE) -> "tuple[list[str], np.ndarray]":
+        """Ids and vectors `(N, D)` float32 of all rows that have one in a space; `(0, 0)` where there is none."""
+        import numpy as np
+
+        def read(table: "Table") -> "tuple[list[str], np.ndarray]":
+            if space not in schema.spaces(table.schema):
+                return nothing
+            return lookup.vectors(table, space)
+
+        nothing: tuple[list[str], np.ndarray] = ([], np.zeros((0, 0), dtype=np.float32))
+        return self._ask(read, nothing)
+
     def rows(self) -> Iterator[list[IndexRow]]:
         """Yields every row in batches, read in full, so that damage shows wherever it is."""
         table = self._open()
@@ -192,11 +204,17 @@ class TableReader:
             with lance.errors_of(self._folder):
                 yield from whole.rows(table)
 
+    def _furnish(self) -> None:
+        """Sees to it that the table has its full text index, whoever makes it."""
+
+        def furnish() -> None:
+            if (table := self._open()) is not None:
+                upkeep.furnish(table)
+
+        lance.retry(self._folder, furnish)
+
     def _open(self) -> "Table | None":
-        table = lance.open_table(self._folder)
-        if table is not None:
-            schema.check_version(table.schema)
-        return table
+        return lance.open_table(self._folder)
 
     def _ask(self, question: "Callable[[Table], Answer]", without: Answer) -> Answer:
         """The table's answer, or the one of a table that was never made."""

@@ -74,6 +74,7 @@ class ClipIndex(TableReader):
         """
         if space == TEXT_SPACE:
             raise ValueError("text vectors are written with their rows")
+        schema.vector_column(space)  # refuses what is no name
         table = self._open()
         if table is None or not vectors:
             return
@@ -113,9 +114,9 @@ class ClipIndex(TableReader):
         self, batches: Iterable[Sequence[IndexRow]], *, dimension: int, spaces: Mapping[str, int]
     ) -> None:
         """Replaces all rows in one commit, whatever state the table is in; see `whole.replace`."""
-        table = whole.replace(self._folder, batches, dimension=dimension, spaces=spaces)
+        whole.replace(self._folder, batches, dimension=dimension, spaces=spaces)
         with lance.errors_of(self._folder):
-            upkeep.furnish(table)
+            self._furnish()
         self.optimise()
 
     def clear(self) -> None:
@@ -125,7 +126,7 @@ class ClipIndex(TableReader):
     def _create(self, columns: "pa.Schema") -> "Table":
         table = lance.create_table(self._folder, columns)
         with lance.errors_of(self._folder):
-            upkeep.furnish(table)
+            self._furnish()
         return table
 
     def _merge(self, batch: "pa.Table", *, insert: bool = True) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,6 +128,63 @@ def test_others_writes_are_seen(index: ClipIndex, row: MakeRow, unit: Unit, tmp_
     assert [hit.id for hit in other.search(unit(2, 16))] == ["c"]
 
 
+def test_a_kept_table_is_never_an_old_one(
+    start: Start, index: ClipIndex, row: MakeRow, unit: Unit, tmp_path: Path
+) -> None:
+    """Commits by another process, one by one, and each is seen as soon as it is there."""
+    code = """
+        import sys
+        from pathlib import Path
+        import numpy as np
+        from indexing import ClipIndex, IndexRow
+        index = ClipIndex(Path(sys.argv[1]))
+        for line in sys.stdin:
+            number = int(line)
+            if number % 12 == 11:
+                index.clear()
+            index.upsert([IndexRow(
+                id=str(number), document="d", path="p", duration=1.0, sample_rate=1, channels=1,
+                created_at="c", kind="generated", vector=np.ones(8), embedder="test/embedder",
+            )])
+            print(number, flush=True)
+    """
+    writer = start(code, tmp_path / "index")
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    expected: set[str] = set()
+    kept = 0
+    for number in range(30):
+        if number % 12 == 11:
+            expected.clear()
+        writer.stdin.write(f"{number}\n")
+        writer.stdin.flush()
+        assert writer.stdout.readline() == f"{number}\n"
+        expected.add(str(number))
+        assert index.ids() == expected
+        if number % 10 == 9:
+            time.sleep(0.25)  # the table has settled, so it is kept
+            assert index.ids() == expected
+            kept += tmp_path / "index" in lance._kept
+    assert kept == 3
+    assert_done([writer])
+
+
+def test_two_commits_in_one_step_of_the_clock_are_both_seen(
+    index: ClipIndex, row: MakeRow, tmp_path: Path
+) -> None:
+    versions = tmp_path / "index" / "clips.lance" / "_versions"
+    index.upsert([row("a")])
+    now = time.time_ns()
+    os.utime(versions, ns=(now, now))
+    assert index.ids() == {"a"}
+    kept = dict(lance._kept)
+    index.upsert([row("b")])
+    lance._kept.clear()
+    lance._kept.update(kept)  # as if another process had written
+    os.utime(versions, ns=(now, now))
+    assert index.ids() == {"a", "b"}
+
+
 def truncate_manifests(table: Path) -> None:
     for manifest in (table / "_versions").glob("*.manifest"):
         manifest.write_bytes(manifest.read_bytes()[:40])
@@ -160,6 +219,7 @@ def test_damage_is_told_and_can_be_cleared(
     rows = [row("a", vector=unit(0)), row("b", vector=unit(1))]
     index.upsert(rows)
     damage(tmp_path / "index" / "clips.lance")
+    lance._kept.clear()  # as a process sees it that comes later
     attempts: list[Callable[[], object]] = [
         lambda: index.search(unit(0)),
         index.ids,
@@ -180,6 +240,7 @@ def test_another_format_is_refused(
 ) -> None:
     index.upsert([row("a", vector=unit(0))])
     monkeypatch.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
+    lance._kept.clear()
     for attempt in (lambda: index.search(unit(0)), lambda: index.upsert([row("b", vector=unit(1))])):
         with pytest.raises(IndexDamagedError, match=r"format 2.*--rebuild"):
             attempt()

@@ -265,3 +265,91 @@ def test_what_does_not_fit_changes_nothing(
 def test_searches_out_of_range(index: ClipIndex, vector: np.ndarray, limit: int, offset: int) -> None:
     with pytest.raises(ValueError, match=r"limit|vector"):
         index.search(vector, limit=limit, offset=offset)
+
+
+def test_rows_are_selected_filtered_and_sorted(index: ClipIndex, row: MakeRow) -> None:
+    from lancedb.expr import col, lit
+
+    tempos = [120.0, None, 90.0, 120.0, 60.0, None]
+    index.upsert([row(f"{i}", tempo_bpm=tempo, rating=i % 3) for i, tempo in enumerate(tempos)])
+    assert index.select() == list("012345")
+    assert index.select(sort="id", descending=True) == list("543210")
+    assert index.select(sort="tempo_bpm") == list("420315"), "equals by id, unknown values last"
+    assert index.select(sort="tempo_bpm", descending=True) == list("032415")
+    for limit in range(1, 7):
+        for offset in range(6):
+            page = index.select(sort="tempo_bpm", descending=True, limit=limit, offset=offset)
+            assert page == list("032415")[offset : offset + limit]
+    fast = col("tempo_bpm") > lit(80.0)
+    assert index.select(where=fast, sort="rating", descending=True) == list("203")
+    assert index.columns(["id", "rating"], where=fast) == {"id": list("023"), "rating": [0, 2, 0]}
+    assert index.select(where=col("id") == lit("x' OR '1'='1")) == []
+
+
+def test_spaces_come_with_their_vectors(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    assert index.nearest(unit(0, 6), space="sound-1") == []
+    index.upsert([row("a", vector=unit(0)), row("b", sound_vector=unit(1, 6), sound_space="sound-1")])
+    index.put_vectors("clap", {"a": unit(2, 5), "b": unit(3, 5), "missing": unit(4, 5)})
+    assert index.spaces() == {"text": 8, "sound-1": 6, "clap": 5}
+    assert index.ids() == {"a", "b"}
+    assert [hit.id for hit in index.nearest(unit(1, 6), space="sound-1")] == ["b"]
+    assert [hit.id for hit in index.nearest(unit(2, 5), space="clap", limit=1)] == ["a"]
+
+    index.upsert([row("a", vector=unit(5), title="edited"), row("b", title="edited")])
+    found = index.get("b")
+    assert found is not None
+    assert (found["title"], found["sound_space"]) == ("edited", "sound-1")
+    np.testing.assert_array_equal(found["sound_vector"], unit(1, 6))
+    assert len(index.nearest(unit(2, 5), space="clap")) == 2, "an edit keeps the vectors of other spaces"
+
+    similar = index.similarities(unit(3, 5), ["a", "b", "missing"], space="clap")
+    assert similar == pytest.approx({"a": float(unit(2, 5) @ unit(3, 5)), "b": 1.0}, abs=1e-6)
+    assert index.similarities(unit(5), ["a", "b"]) == pytest.approx({"a": 1.0}, abs=1e-6), "b is pending"
+    assert index.count_embedded() == 1
+
+
+def test_spaces_hold_vectors_of_one_length(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    index.upsert([row("a", sound_vector=unit(1, 6), sound_space="sound-1")])
+    with pytest.raises(EmbedderMismatchError, match=r"7 numbers.*sound-1 \(6\)"):
+        index.upsert([row("b", sound_vector=unit(1, 7), sound_space="sound-1")])
+    with pytest.raises(EmbedderMismatchError, match="7 numbers"):
+        index.nearest(unit(1, 7), space="sound-1")
+    with pytest.raises(IndexingError, match="sound vector without"):
+        index.upsert([row("b", sound_space="sound-1")])
+    with pytest.raises(IndexingError, match="not 6 finite numbers"):
+        index.put_vectors("sound-1", {"a": np.full(6, np.nan)})
+    for bad in ("text", "No Good", "", "a.b", "x`y"):
+        with pytest.raises(ValueError, match=r"space|rows"):
+            index.put_vectors(bad, {"a": unit(1, 6)})
+    assert index.ids() == {"a"}
+
+
+def test_words_are_found_by_filter_and_phrase(index: ClipIndex, row: MakeRow) -> None:
+    from lancedb.expr import col, lit
+    from lancedb.query import PhraseQuery
+
+    assert index.keyword("piano") == []
+    documents = [
+        "calm piano",
+        "piano, piano and drums",
+        "a calm violin",
+        "drums with a piano that is calm",
+        "",
+    ]
+    index.upsert([row(f"{i}", document=text, rating=i) for i, text in enumerate(documents)])
+    assert [id for id, _ in index.keyword("piano")] == ["1", "0", "3"]
+    assert [id for id, _ in index.keyword("PIANOS", where=col("rating") > lit(0))] == ["1", "3"]
+    assert [id for id, _ in index.keyword(PhraseQuery("calm piano", "document"))] == ["0"]
+    scores = [score for _, score in index.keyword("calm piano")]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[-1] > 0
+
+
+@pytest.mark.parametrize("tag", ["lo-fi", "Lo-Fi", "x' OR '1'='1", "ünï 🎹", "a  b", "fi"])
+def test_tags_are_found_whole(index: ClipIndex, row: MakeRow, tag: str) -> None:
+    from lancedb.expr import col, lit
+
+    from indexing import schema
+
+    index.upsert([row("a", tags=("sofi", tag, "slow")), row("b", tags=("fifi",)), row("c")])
+    assert index.select(where=col("tag_text").contains(lit(schema.tag_needle(tag.upper())))) == ["a"]
