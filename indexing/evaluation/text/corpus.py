@@ -125,7 +125,7 @@ def _composed(
     era = rng.choice(concepts["eras"]) if rng.random() < 0.2 else None
     instruments = frozenset([*played, beat] if beat else played)
     moods = (mood,)
-    words = {item: rng.choice(concepts["instruments"][item]) for item in instruments}
+    words = {item: rng.choice(concepts["instruments"][item]) for item in [*played, *([beat] if beat else [])]}
     genre_word, mood_word = rng.choice(genre["forms"]), rng.choice(concepts["moods"][mood]["forms"])
     titled = rng.random() < 0.22 and bool(titles)
     caption = None
