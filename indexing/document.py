@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from indexing.describe import Descriptors
+from indexing.keywords import spell_keys
 
 # Below it a measured value is not put into words.
 _SURE: Final = 0.5
@@ -38,11 +39,11 @@ def compose_document(
         descriptors: What was measured; see `descriptor_words`.
 
     Returns:
-        Normalised text (NFC, single spaces); empty when nothing is known.
+        Normalised text (NFC, single spaces, keys as `A sharp minor`); empty when nothing is known.
     """
     labels = sorted({label for label in map(_clean, tags) if label})
     sound = ", ".join(descriptor_words(descriptors)) if descriptors is not None else ""
-    parts = [_clean(prompt) or _clean(title), ", ".join(labels), _clean(transcript), sound]
+    parts = [_clean(prompt) or _clean(title), ", ".join(labels), _clean(transcript), _clean(sound)]
     return "\n".join(part for part in parts if part)
 
 
@@ -62,4 +63,4 @@ def descriptor_words(descriptors: Descriptors) -> list[str]:
 
 
 def _clean(text: str | None) -> str:
-    return " ".join(unicodedata.normalize("NFC", text or "").split())
+    return " ".join(spell_keys(unicodedata.normalize("NFC", text or "")).split())

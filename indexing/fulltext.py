@@ -1,11 +1,12 @@
 """A query's words looked up in LanceDB's full text index: phrases, typos, and what is not wanted."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from indexing.keywords import STOP_WORDS, Document, Words, is_misspelt, misspellings, stem
+from indexing.keywords import STOP_WORDS, TEMPO_REACH, Document, Words, is_misspelt, misspellings, stem
 
 if TYPE_CHECKING:
     from lancedb.expr import Expr
@@ -39,34 +40,67 @@ class KeywordMatches:
     ranking: tuple[tuple[str, float], ...]
     corrections: Mapping[str, tuple[str, ...]]
 
-    def worth(self, words: Words, document: Document) -> float:
-        """How much of the query a document has, 0 to 1; a corrected word counts for less than an exact one."""
-        if not words.sought:
-            return 0.0
-        return sum(self._found(word, document) for word in words.sought) / len(words.sought)
-
     def matched(self, words: Words, document: Document) -> tuple[str, ...]:
         """The query's words that a document has, corrected ones with what they were taken for."""
         found = []
-        for word in words.sought:
-            if document.says(word):
-                found.append(word)
+        for run in words.sought:
+            typed = " ".join(run)
+            if document.says(run):
+                found.append(typed)
             else:
                 taken = next(
-                    (other for other in self.corrections.get(word, ()) if document.says(other)), None
+                    (other for other in self.corrections.get(typed, ()) if document.says([other])), None
                 )
-                found += [f"{word} -> {taken}"] if taken else []
+                found += [f"{typed} -> {taken}"] if taken else []
+        found += [f"{tempo} bpm" for tempo in words.tempos if document.keeps(tempo)]
         return tuple(found)
 
-    def _found(self, word: str, document: Document) -> float:
-        if document.says(word):
+    def coverage(self, words: Words, documents: Mapping[str, Document]) -> dict[str, float]:
+        """How much of the query each document has, 0 to 1.
+
+        A word counts by how few of these documents have it (inverse document frequency, Sparck Jones 1972), one
+        that none has like one that a single one has.
+        """
+        share = dict.fromkeys(documents, 0.0)
+        total = 0.0
+        shares = [{id: self._has(run, d) for id, d in documents.items()} for run in words.sought]
+        shares += [{id: d.keeps(tempo) for id, d in documents.items()} for tempo in words.tempos]
+        for has in shares:
+            weight = math.log(1 + len(documents) / max(1, sum(value > 0 for value in has.values())))
+            total += weight
+            for id, value in has.items():
+                share[id] += weight * value
+        return {id: value / total for id, value in share.items()} if total else share
+
+    def _has(self, run: Sequence[str], document: Document) -> float:
+        if document.says(run):
             return 1.0
-        return (
-            CORRECTED_WORTH if any(document.says(other) for other in self.corrections.get(word, ())) else 0.0
-        )
+        others = self.corrections.get(" ".join(run), ())
+        return CORRECTED_WORTH if any(document.says([other]) for other in others) else 0.0
 
 
-def find_words(index: "ClipIndex", words: Words, *, where: "Expr | None", limit: int) -> KeywordMatches:
+class Documents:
+    """The documents of an index's clips, each read once; for one search."""
+
+    def __init__(self, index: "ClipIndex") -> None:
+        self._index = index
+        self._read: dict[str, Document] = {}
+
+    def of(self, ids: Iterable[str]) -> dict[str, Document]:
+        """The documents of some clips by id; of those that are not there, none."""
+        from lancedb.expr import col
+
+        wanted = list(dict.fromkeys(ids))
+        if missing := [id for id in wanted if id not in self._read]:
+            columns = self._index.columns(["id", _COLUMN], where=col("id").isin(missing))
+            texts = zip(columns["id"], columns[_COLUMN], strict=True)
+            self._read |= {id: Document(text or "") for id, text in texts}
+        return {id: self._read[id] for id in wanted if id in self._read}
+
+
+def find_words(
+    index: "ClipIndex", words: Words, documents: Documents, *, where: "Expr | None", limit: int
+) -> KeywordMatches:
     """The clips that have a query's words, by BM25.
 
     Every phrase must be there, and any of the other words; a word that no clip has stands for those that differ
@@ -75,32 +109,22 @@ def find_words(index: "ClipIndex", words: Words, *, where: "Expr | None", limit:
     Raises:
         IndexingError: The index cannot be read.
     """
-    sought = [word for word in words.wanted if word not in STOP_WORDS] or list(words.wanted)
+    sought = [word for word in words.wanted if word not in STOP_WORDS] or (
+        [] if words.keys else list(words.wanted)
+    )
     limit = max(limit, _LEAST)
-    found = _ask(index, _query(words.phrases, sought), where, limit)
-    documents = read_documents(index, [id for id, _ in found])
-    known = set().union(*(map(stem, document.words) for document in documents.values()))
-    missing = [word for word in sought if stem(word) not in known and len(word) >= _SHORTEST_CORRECTED]
-    corrections = {
-        word: some for word in missing[:_MOST_CORRECTED] if (some := _corrections(index, word, where))
-    }
+    found = _ask(index, _query(words, sought), where, limit)
+    read = documents.of(id for id, _ in found)
+    known = set().union(*(map(stem, document.words) for document in read.values()))
+    missing = [word for word in sought if len(word) >= _SHORTEST_CORRECTED and stem(word) not in known]
+    corrections = _corrections(index, missing[:_MOST_CORRECTED], documents, where)
     if corrections:
         corrected = [other for word in sought for other in corrections.get(word, (word,))]
-        found = _ask(index, _query(words.phrases, corrected), where, limit)
-        documents |= read_documents(index, [id for id, _ in found if id not in documents])
-    scored = [(id, score, score * fitness(words, documents.get(id))) for id, score in found]
+        found = _ask(index, _query(words, corrected), where, limit)
+        read = documents.of(id for id, _ in found)
+    scored = [(id, score, score * fitness(words, read.get(id))) for id, score in found]
     scored.sort(key=lambda row: (-row[2], row[0]))
     return KeywordMatches(ranking=tuple((id, score) for id, score, _ in scored), corrections=corrections)
-
-
-def read_documents(index: "ClipIndex", ids: Sequence[str]) -> dict[str, Document]:
-    """The documents of some clips by id; of those that are not there, none."""
-    if not ids:
-        return {}
-    from lancedb.expr import col
-
-    columns = index.columns(["id", _COLUMN], where=col("id").isin(list(ids)))
-    return {id: Document(text or "") for id, text in zip(columns["id"], columns[_COLUMN], strict=True)}
 
 
 def fitness(words: Words, document: Document | None) -> float:
@@ -109,14 +133,12 @@ def fitness(words: Words, document: Document | None) -> float:
         return 1.0
     factor = 1.0
     for run in words.unwanted:
-        if document.says_all(run):
+        if document.says(run):
             factor *= UNWANTED_FACTOR
         elif document.denies(run):
             factor *= DENIED_FACTOR
     # "No drums" has the word and not the thing.
-    if any(
-        document.denies([word]) and not document.says(word) for word in words.sought if not words.unwanted
-    ):
+    if not words.unwanted and any(document.denies(run) and not document.says(run) for run in words.sought):
         factor *= UNWANTED_FACTOR
     return factor
 
@@ -135,34 +157,49 @@ def _any_of(*queries: "FullTextQuery") -> "FullTextQuery":
     return BooleanQuery([(Occur.SHOULD, query) for query in queries])
 
 
-def _query(phrases: Iterable[Sequence[str]], wanted: Sequence[str]) -> "FullTextQuery | None":
+def _query(words: Words, wanted: Sequence[str]) -> "FullTextQuery | None":
     from lancedb.query import BooleanQuery, Occur, PhraseQuery
 
     phrase: Any = PhraseQuery
     parts: list[tuple[Occur, FullTextQuery]] = [
-        (Occur.MUST, phrase(" ".join(words), _COLUMN)) for words in phrases
+        (occur, phrase(" ".join(run), _COLUMN))
+        for occur, runs in ((Occur.MUST, words.phrases), (Occur.SHOULD, words.keys))
+        for run in runs
     ]
+    if words.tempos:
+        parts.append(
+            (Occur.SHOULD, _match(" ".join(str(t) for tempo in words.tempos for t in _around(tempo))))
+        )
     if wanted:
         parts.append((Occur.SHOULD, _match(" ".join(wanted))))
     return BooleanQuery(parts) if parts else None
 
 
-def _corrections(index: "ClipIndex", word: str, where: "Expr | None") -> tuple[str, ...]:
-    """The words a letter away from one that some clips have, the most frequent first."""
-    near = _any_of(_match(word, fuzziness=1, max_expansions=100), _match(" ".join(misspellings(word))))
-    # Stems are compared, and a typo in an ending leaves stems further apart than the words are.
-    wide = _match(word, fuzziness=2, max_expansions=300)
-    for query in (near, wide):
-        ids = [id for id, _ in _ask(index, query, where, _SAMPLE)]
-        seen = Counter(
-            other
-            for document in read_documents(index, ids).values()
-            for other in set(document.words)
-            if is_misspelt(word, other)
-        )
-        if seen:
-            return tuple(sorted(seen, key=lambda other: (-seen[other], other))[:_CORRECTIONS])
-    return ()
+def _around(tempo: int) -> range:
+    reach = int(tempo * TEMPO_REACH)
+    return range(tempo - reach, tempo + reach + 1)
+
+
+def _corrections(
+    index: "ClipIndex", missing: Sequence[str], documents: Documents, where: "Expr | None"
+) -> dict[str, tuple[str, ...]]:
+    """For words that no clip has, the words a letter away that some have, the most frequent first."""
+    corrections: dict[str, tuple[str, ...]] = {}
+    for fuzziness in (1, 2):
+        words = [word for word in missing if word not in corrections]
+        if not words:
+            break
+        # A swap is two edits to LanceDB, and it compares stems, which a typo in an ending throws far apart:
+        # hence the spellings first, and a wider net for what is left. The words themselves are compared here.
+        query = _match(" ".join(words), fuzziness=fuzziness, max_expansions=100 * fuzziness)
+        if fuzziness == 1:
+            query = _any_of(query, _match(" ".join(other for word in words for other in misspellings(word))))
+        ids = [id for id, _ in _ask(index, query, where, _SAMPLE * len(words))]
+        seen = Counter(other for document in documents.of(ids).values() for other in set(document.words))
+        for word in words:
+            near = sorted((o for o in seen if is_misspelt(word, o)), key=lambda other: (-seen[other], other))
+            corrections |= {word: tuple(near[:_CORRECTIONS])} if near else {}
+    return corrections
 
 
 def _ask(

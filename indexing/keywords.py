@@ -8,15 +8,25 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
+
+from indexing.filters import parse_key
 
 _QUOTED = re.compile(
     r'"([^"]*)"|\u201c([^\u201d]*)\u201d|\u201e([^\u201c\u201d]*)[\u201c\u201d]|\u00ab([^\u00bb]*)\u00bb'
 )
+_KEY = re.compile(
+    r"\b([A-Ga-g])(\s?#|\s?\u266f|b|\u266d|[\s-](?:sharp|flat))?[\s-]?(major|minor|maj|min|dur|moll)\b",
+    re.IGNORECASE,
+)
+_SPELLED_KEY = re.compile(r"\b[A-G](?: sharp)? (?:major|minor)\b")
+_TEMPO = re.compile(r"\b(\d{2,3})(?:\.\d+)?\s?bpm\b", re.IGNORECASE)
 _CUT = re.compile(r"[,;:.!?()|\n]")
 _MOST_WORDS: Final = 100
 # "electric guitar" is one thing that is not wanted; "drums in the night" are drums.
 _LONGEST_UNWANTED: Final = 2
+
+TEMPO_REACH: Final = 0.05
 
 NEGATORS: Final = frozenset(
     {"no", "not", "without", "except", "excluding", "minus", "lacking", "nor", "sans"}
@@ -30,6 +40,7 @@ STOP_WORDS: Final = frozenset(
     "or our she so some something that the their them then there these they this to us very was we were what when "
     "where which while who will with would you your".split()
 )
+Item = TypeVar("Item")
 _SUFFIXES = (
     "ingly",
     "edly",
@@ -57,20 +68,30 @@ class Words:
     Attributes:
         wanted: Words to be found, in lower case, each once, in the order typed; words of phrases are not among them.
         phrases: Runs of words that stood in quotes.
+        keys: Keys of music, spelled as documents spell them: one thing to find, and no must like a phrase.
+        tempos: Beats a minute, as in `120 bpm`.
         unwanted: Runs of one or two words that stood behind "no", "without" or the like.
         plain: The query without quotes and without what is not wanted: what to embed.
     """
 
     wanted: tuple[str, ...]
     phrases: tuple[tuple[str, ...], ...]
+    keys: tuple[tuple[str, ...], ...]
+    tempos: tuple[int, ...]
     unwanted: tuple[tuple[str, ...], ...]
     plain: str
 
     @property
-    def sought(self) -> tuple[str, ...]:
-        """The wanted words that tell clips from one another, those of phrases among them."""
-        every = tuple(dict.fromkeys([*self.wanted, *(word for phrase in self.phrases for word in phrase)]))
-        return tuple(word for word in every if word not in STOP_WORDS) or every
+    def sought(self) -> tuple[tuple[str, ...], ...]:
+        """What tells clips from one another: keys, and single words, those of phrases among them."""
+        every = _once([*self.wanted, *(word for phrase in self.phrases for word in phrase)])
+        telling = [word for word in every if word not in STOP_WORDS]
+        return (*self.keys, *((word,) for word in telling or (() if self.keys or self.tempos else every)))
+
+    @property
+    def things(self) -> int:
+        """How many things are asked for."""
+        return len(self.sought) + len(self.tempos)
 
 
 def read_words(text: str) -> Words:
@@ -78,20 +99,31 @@ def read_words(text: str) -> Words:
 
     A query of nothing but unwanted words, like "no drums", wants the words themselves.
     """
-    phrases = [tuple(tokens("".join(filter(None, found)))) for found in _QUOTED.findall(text)]
-    phrases = list(dict.fromkeys(phrase for phrase in phrases if phrase))
+    quotes = [" ".join(filter(None, found)) for found in _QUOTED.findall(text)]
+    phrases = [phrase for phrase in (tuple(tokens(spell_keys(quote))) for quote in quotes) if phrase]
     kept, unwanted = _split_negations(_QUOTED.sub(" ; ", text))
-    wanted = tokens(" ".join(kept))
-    if not wanted and not phrases:
-        wanted = tokens(text)
-    quoted = " ".join(" ".join(part for part in found if part) for found in _QUOTED.findall(text))
-    plain = " ".join(f"{quoted} {' '.join(kept)}".split())
+    plain = " ".join(" ".join([*quotes, *kept]).split())
+    if not phrases and not tokens(" ".join(kept)):
+        kept, plain = [text], " ".join(text.split())
+    rest = spell_keys(" ; ".join(kept))
+    keys = [tuple(tokens(found[0])) for found in _SPELLED_KEY.finditer(rest)]
+    tempos = [int(found) for found in _TEMPO.findall(rest)]
     return Words(
-        wanted=tuple(dict.fromkeys(wanted))[:_MOST_WORDS],
-        phrases=tuple(phrases[:_MOST_WORDS]),
-        unwanted=tuple(dict.fromkeys(unwanted))[:_MOST_WORDS],
-        plain=plain if tokens(plain) else " ".join(text.split()),
+        wanted=_once(tokens(_TEMPO.sub(" ; ", _SPELLED_KEY.sub(" ; ", rest)))),
+        phrases=_once(phrases),
+        keys=_once(keys),
+        tempos=_once(tempos),
+        unwanted=_once(unwanted),
+        plain=plain,
     )
+
+
+def spell_keys(text: str) -> str:
+    """A text with its keys spelled in words and with sharps: `Bb minor` becomes `A sharp minor`.
+
+    A search for words sees letters and digits only: `A# minor` would be `A minor` to it.
+    """
+    return _KEY.sub(lambda found: parse_key(found[0]).replace("#", " sharp"), text)
 
 
 def text_to_embed(text: str) -> str:
@@ -107,6 +139,10 @@ def tokens(text: str) -> list[str]:
     """The words of a text in lower case: runs of letters, digits and the marks on them."""
     lower = unicodedata.normalize("NFC", text).lower()
     return "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in lower).split()
+
+
+def _once(items: Iterable[Item]) -> tuple[Item, ...]:
+    return tuple(dict.fromkeys(items))[:_MOST_WORDS]
 
 
 @lru_cache(maxsize=65_536)
@@ -154,23 +190,30 @@ def misspellings(typed: str) -> list[str]:
 class Document:
     """The words of a clip's document: which it says, and which it says there are not."""
 
-    __slots__ = ("_denied", "_said", "words")
+    __slots__ = ("_denied", "_line", "_said", "_tempos", "words")
 
     def __init__(self, text: str) -> None:
         """Reads the document, line by line and clause by clause."""
-        kept, denied = _split_negations(text)
+        kept, denied = _split_negations(spell_keys(text))
         self.words = tokens(" ".join(kept))
-        self._said = {stem(word) for word in self.words}
+        stems = [stem(word) for word in self.words]
+        self._said, self._line = set(stems), f" {' '.join(stems)} "
+        self._tempos = [int(found) for found in _TEMPO.findall(text)]
         self._denied = {stem(word) for run in denied for word in run}
         self._denied |= {stem(word[:-4]) for word in self.words if word.endswith("less") and len(word) > 6}
 
-    def says(self, word: str) -> bool:
-        """Whether it has a word, in any form, as something that is there."""
-        return stem(word) in self._said
+    def says(self, run: Sequence[str]) -> bool:
+        """Whether it has these words, in any form and side by side, for something that is there."""
+        if len(run) == 1:
+            return stem(run[0]) in self._said
+        return f" {' '.join(map(stem, run))} " in self._line
 
-    def says_all(self, run: Iterable[str]) -> bool:
-        """Whether it has every word of a run."""
-        return all(self.says(word) for word in run)
+    def keeps(self, tempo: int) -> float:
+        """How near its tempo is: 1 for the same, 0 from 5 % off; a measured tempo is 2 % off at times."""
+        return max(
+            (max(0.0, 1 - abs(own - tempo) / (tempo * TEMPO_REACH)) for own in self._tempos if tempo),
+            default=0.0,
+        )
 
     def denies(self, run: Sequence[str]) -> bool:
         """Whether it says that there is no such thing."""

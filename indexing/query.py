@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from indexing.errors import InvalidQueryError
 from indexing.filters import Filters, parse_bpm, parse_key, parse_loudness, parse_range
-from indexing.fulltext import KeywordMatches, find_words, fitness, read_documents
+from indexing.fulltext import Documents, KeywordMatches, find_words, fitness
 from indexing.keywords import Words, read_words, text_to_embed
 
 if TYPE_CHECKING:
@@ -31,11 +31,15 @@ MODES: Final = ("hybrid", "semantic", "keyword")
 
 # How many of each ranking are fused. Fixed, so that a page shows the same whichever page was asked for before.
 _FUSED: Final = 100
-# Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009); chosen, as the other constants, by
-# `python -m indexing.evaluation text` on its tuning half.
-_RANK_CONSTANT: Final = 10.0
-_KEYWORD_WEIGHT: Final = 2.0
-_COVERAGE_POWER: Final = 2.0
+# Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009) of two rankings, a constant for each,
+# chosen on the tuning half of `python -m indexing.evaluation`. A clip's place by words counts by the share of the
+# query's words that it has: above all where it has all of them, the less the longer the query, for nobody
+# describes a clip in its own words by chance; and not at all below a share that common words make up.
+_MEANING_CONSTANT: Final = 5
+_WORDS_CONSTANT: Final = 20
+_WORDS_WEIGHT: Final = 24.0
+_POWER_PER_WORD: Final = 0.8
+_LEAST_SHARE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +129,8 @@ class _Search:
     ) -> None:
         self._index, self._words, self._vector = index, words, vector
         self._where = filters.expression()
+        self._documents = Documents(index)
+        self._known: dict[str, float] = {}
 
     def by_meaning(self, limit: int, offset: int) -> list[Hit]:
         ids = self._nearest(limit, offset)
@@ -132,13 +138,15 @@ class _Search:
         return self._hits(ids, why, KeywordMatches(ranking=(), corrections={}))
 
     def by_words(self, limit: int, offset: int) -> list[Hit]:
-        matches = find_words(self._index, self._words, where=self._where, limit=offset + limit)
+        matches = find_words(
+            self._index, self._words, self._documents, where=self._where, limit=offset + limit
+        )
         page = matches.ranking[offset : offset + limit]
         why = {id: Explanation(keyword_rank=n, bm25=bm25) for n, (id, bm25) in enumerate(page, offset + 1)}
         return self._hits([id for id, _ in page], why, matches)
 
     def by_both(self, limit: int, offset: int) -> list[Hit]:
-        matches = find_words(self._index, self._words, where=self._where, limit=_FUSED)
+        matches = find_words(self._index, self._words, self._documents, where=self._where, limit=_FUSED)
         near = self._nearest(_FUSED, 0)
         by_words = {id: (n, bm25) for n, (id, bm25) in enumerate(matches.ranking[:_FUSED], 1)}
         # A phrase in quotes must be there, unless no clip has it at all.
@@ -175,25 +183,29 @@ class _Search:
     ) -> dict[str, float]:
         """Weighted reciprocal rank fusion; the more of the query's words a clip has, the more they count."""
         similarity = self._similarities(candidates)
-        documents = read_documents(self._index, candidates)
-        nearest = sorted((id for id in candidates if id in similarity), key=lambda id: (-similarity[id], id))
+        documents = self._documents.of(candidates)
+        coverage = matches.coverage(self._words, documents)
+        nearest = sorted(similarity, key=lambda id: (-similarity[id], id))
         fused = dict.fromkeys(candidates, 0.0)
         for place, id in enumerate(nearest, 1):
-            fused[id] += 1 / (_RANK_CONSTANT + place)
-        for id in candidates:
-            document = documents.get(id)
-            if document is not None:
-                if id in by_words:
-                    worth = matches.worth(self._words, document) ** _COVERAGE_POWER
-                    fused[id] += _KEYWORD_WEIGHT * worth / (_RANK_CONSTANT + by_words[id])
-                fused[id] *= fitness(self._words, document)
-        return fused
+            fused[id] += _reciprocal(place, _MEANING_CONSTANT)
+        power = _POWER_PER_WORD * self._words.things
+        for id, place in by_words.items():
+            if id in fused:
+                share = max(0.0, coverage.get(id, 0.0) - _LEAST_SHARE) / (1 - _LEAST_SHARE)
+                fused[id] += _WORDS_WEIGHT * share**power * _reciprocal(place, _WORDS_CONSTANT)
+        return {id: value * fitness(self._words, documents.get(id)) for id, value in fused.items()}
 
     def _similarities(self, ids: Iterable[str]) -> dict[str, float]:
-        return {} if self._vector is None else self._index.similarities(self._vector, list(ids))
+        """Cosines of the rows that have a vector, each asked for once."""
+        wanted = list(ids)
+        missing = [id for id in wanted if id not in self._known]
+        if self._vector is not None and missing:
+            self._known |= self._index.similarities(self._vector, missing)
+        return {id: self._known[id] for id in wanted if id in self._known}
 
     def _hits(self, ids: Sequence[str], why: Mapping[str, Explanation], matches: KeywordMatches) -> list[Hit]:
-        similarity, documents = self._similarities(ids), read_documents(self._index, ids)
+        similarity, documents = self._similarities(ids), self._documents.of(ids)
         hits = []
         for id in ids:
             cosine = similarity.get(id)
@@ -206,3 +218,8 @@ class _Search:
                 )
             )
         return hits
+
+
+def _reciprocal(place: int, constant: int) -> float:
+    """1 for the first place, less for later ones; the larger the constant, the slower."""
+    return (constant + 1) / (constant + place)
