@@ -34,11 +34,12 @@ def rows_of(
         sidecars: The clips.
         embedder: Turns their words into vectors; pending without one.
     """
+    from indexing import remembered
     from indexing.analysis import SOUND_DIMENSION, SOUND_SPACE
     from indexing.schema import IndexRow
 
     documents = [document_of(sidecar) for sidecar in sidecars]
-    vectors = embedder.embed(documents) if embedder and documents else [None] * len(documents)
+    vectors = remembered.embed(embedder, documents, folder.index) if embedder else [None] * len(documents)
     rows = []
     for sidecar, document, vector in zip(sidecars, documents, vectors, strict=True):
         clip = sidecar.clip

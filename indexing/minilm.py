@@ -166,6 +166,7 @@ class MiniLM:
     Attributes:
         name: The name that is stored with the vectors.
         dimension: Numbers in a vector.
+        stamp: Tells these weights from others of the same name.
     """
 
     def __init__(self, folder: Path, *, name: str) -> None:
@@ -182,10 +183,12 @@ class MiniLM:
             self._tokenizer = _load_tokenizer(folder / "tokenizer.json", limit)
             self._model = BertEncoder(config)
             weights: Any = mx.load(str(folder / "model.safetensors"))
+            file = (folder / "model.safetensors").stat()
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise EmbedderUnavailableError(f"The embedder in {folder} cannot be read: {error}") from error
         _load_strictly(self._model, weights, folder)
         self.dimension = config.hidden_size
+        self.stamp = f"mlx {file.st_size} {file.st_mtime_ns}"
 
     def embed(self, texts: Sequence[str]) -> "np.ndarray":
         """Embeds texts; past 256 word pieces a text is cut, as the model was trained.
