@@ -17,6 +17,7 @@ SOUND_SPACE = "sound-1"  # another name for every change after which old and new
 SOUND_DIMENSION = 128
 
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
+_LOUDEST = 1e4
 _SHORTEST_SECONDS = 0.4  # a gating block of loudness; what is shorter is too short for all else too
 
 
@@ -75,6 +76,8 @@ class Analyser:
             raise ValueError(f"A block has shape {block.shape}, not (frames, {self._channels}).")
         if self._usable and len(samples):
             self._frames += len(samples)
+            # Floats can be anything, and squares of 1e30 overflow; this is 80 dB over full scale.
+            samples = np.clip(samples, -_LOUDEST, _LOUDEST)
             self._meter.feed(samples)
             self._excerpts.feed(samples.mean(axis=1))
 
