@@ -69,15 +69,16 @@ def _fresh(path: Path, seen: set[str]) -> bool:
 
 def _walk(top: Path, library: Path) -> Iterator[Found | LeftOut]:
     root = Path(os.path.realpath(top))
-    waiting = [top]
+    waiting = [top]  # no recursion: folders may be nested deeper than calls
     while waiting:
         folder = waiting.pop()
-        if Path(os.path.realpath(folder)) == library:
-            if folder == top:
-                yield LeftOut(path=folder, status="skipped", reason="It is the library itself.")
-            continue
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            if library.exists() and os.path.samefile(folder, library):
+                if folder == top:
+                    yield LeftOut(path=folder, status="skipped", reason="It is the library itself.")
+                continue
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
         except FileNotFoundError:
             continue  # removed meanwhile
         except OSError as error:
