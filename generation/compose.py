@@ -50,6 +50,7 @@ def decode_steps(
     seeds: Sequence[int],
     settings: SamplingSettings,
     first_step: int = 0,
+    prefix: mx.array | None = None,
 ) -> Iterator[npt.NDArray[np.int32]]:
     """Yield the tokens `(B, K)` of each step that is not prefilled, as soon as they are computed.
 
@@ -61,6 +62,8 @@ def decode_steps(
         seeds: One for each clip.
         settings: How tokens are chosen.
         first_step: What the first step counts as for the clips' random keys.
+        prefix: States `(B, P, D)` before all tokens, with guidance `(2 B, P, D)`, for a decoder without
+            cross-attention.
     """
     config = decoder.config
     batch, books, steps = known.shape
@@ -71,7 +74,8 @@ def decode_steps(
     waiting: mx.array | None = None
     for step in range(prefilled, steps):
         rows = mx.concatenate([inputs, inputs]) if guided else inputs
-        hidden = decoder.hidden(rows, memories, cache)[:, -1:]
+        hidden = decoder.hidden(rows, memories, cache, prefix=prefix)[:, -1:]
+        prefix = None
         logits = decoder.logits(hidden)[:, :, 0].astype(mx.float32)
         if guided:
             logits = guide(logits[:batch], logits[batch:], settings.guidance)

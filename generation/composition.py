@@ -66,6 +66,7 @@ class ComposeOptions(TypedDict, total=False):
         top_p: Only the likeliest tokens that reach this probability together; 0 or 1 is all.
         guidance: Weight of the prompt; 1 is none.
         given: Codes `(K, frames)` that every clip begins with, from `MusicGen.encode`, to go on from.
+        melody: Chroma `(frames, 12)` of a melody to follow, from `MusicGen.hear_melody`; for melody models only.
         context: Seconds that each window takes over from the one before; 12 by default.
         limit: Seconds; longer clips are refused. 600 by default.
     """
@@ -77,6 +78,7 @@ class ComposeOptions(TypedDict, total=False):
     top_p: float | None
     guidance: float | None
     given: npt.NDArray[np.integer] | None
+    melody: Waveform | None
     context: float
     limit: float
 
@@ -90,12 +92,14 @@ class Plan:
         samples: Of each clip.
         windows: What is made after what.
         given: Codes `(K, frames)` to go on from.
+        melody: Chroma `(frames, 12)` to follow.
     """
 
     settings: SamplingSettings
     samples: int
     windows: list[Window]
     given: npt.NDArray[np.int32] | None
+    melody: Waveform | None
 
 
 def plan_clips(config: MusicGenConfig, own: SamplingSettings, options: ComposeOptions) -> Plan:
@@ -115,6 +119,9 @@ def plan_clips(config: MusicGenConfig, own: SamplingSettings, options: ComposeOp
     given = options.get("given")
     if given is not None and (given.ndim != 2 or given.shape[0] != books):
         raise InvalidRequestError(f"Codes to go on from are (K, frames) with K = {books}.")
+    melody = options.get("melody")
+    if melody is not None:
+        _check_melody(config, melody)
     windows = plan_windows(
         frames,
         given=0 if given is None else given.shape[1],
@@ -124,7 +131,18 @@ def plan_clips(config: MusicGenConfig, own: SamplingSettings, options: ComposeOp
     named = ("temperature", "top_k", "top_p", "guidance")
     asked = {name: options[name] for name in named if options.get(name) is not None}  # type: ignore[literal-required]
     start = None if given is None else given.astype(np.int32)
-    return Plan(settings=replace(own, **asked), samples=samples, windows=windows, given=start)
+    return Plan(settings=replace(own, **asked), samples=samples, windows=windows, given=start, melody=melody)
+
+
+def _check_melody(config: MusicGenConfig, chroma: Waveform) -> None:
+    if config.melody is None:
+        raise InvalidRequestError(
+            "This model follows no melody. Use a melody model, such as facebook/musicgen-melody."
+        )
+    if chroma.ndim != 2 or not len(chroma) or chroma.shape[1] != config.melody.num_chroma:
+        raise InvalidRequestError(
+            f"A melody's chroma is (frames, {config.melody.num_chroma}), frame by frame."
+        )
 
 
 def length_of(

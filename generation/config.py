@@ -172,6 +172,7 @@ class DecoderConfig:
     dropout: float = 0.0  # in training only
     pad_token_id: int = 2048
     bos_token_id: int = 2048
+    cross_attention: bool = True  # melody models prepend what they are conditioned on instead
 
     def __post_init__(self) -> None:
         _require(
@@ -209,12 +210,26 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MelodyConfig:
+    """Conditioning on a melody (Copet et al. 2023, section 2.3); defaults are `facebook/musicgen-melody`.
+
+    Attributes:
+        num_chroma: Pitch classes.
+        chroma_length: Frames of chroma that the decoder sees: 30 seconds.
+    """
+
+    num_chroma: int = 12
+    chroma_length: int = 235
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MusicGenConfig:
-    """A whole checkpoint: text encoder, codec, decoder."""
+    """A whole checkpoint: text encoder, codec, decoder, and for a melody model how it hears one."""
 
     text_encoder: T5Config
     audio_encoder: EncodecConfig
     decoder: DecoderConfig
+    melody: MelodyConfig | None = None
 
     def __post_init__(self) -> None:
         codec, decoder = self.audio_encoder, self.decoder
@@ -234,33 +249,38 @@ class MusicGenConfig:
         Raises:
             CheckpointError: a section is missing or its sizes contradict each other.
         """
-        if values.get("model_type") != "musicgen":
-            raise CheckpointError(
-                f"config.json describes a {values.get('model_type')!r} model, not a MusicGen text-to-music one."
-            )
+        kind = values.get("model_type")
+        if kind not in ("musicgen", "musicgen_melody"):
+            raise CheckpointError(f"config.json describes a {kind!r} model, not a MusicGen one.")
         parts: dict[str, Any] = {}
         for name in ("text_encoder", "audio_encoder", "decoder"):
             if not isinstance(values.get(name), Mapping):
                 raise CheckpointError(f"config.json has no section {name!r}.")
             parts[name] = values[name]
+        melody = kind == "musicgen_melody"
+        decoder = _build(DecoderConfig, parts["decoder"], "decoder")
         return cls(
             text_encoder=_build(T5Config, parts["text_encoder"], "text_encoder"),
             audio_encoder=_build(EncodecConfig, parts["audio_encoder"], "audio_encoder"),
-            decoder=_build(DecoderConfig, parts["decoder"], "decoder"),
+            decoder=dataclasses.replace(decoder, cross_attention=not melody),
+            melody=_build(MelodyConfig, values, "config") if melody else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The `config.json` that transformers' `MusicgenForConditionalGeneration` reads too."""
+        """The `config.json` that transformers' `MusicgenForConditionalGeneration` and its melody twin read too."""
         text, codec, decoder = (
             dataclasses.asdict(part) for part in (self.text_encoder, self.audio_encoder, self.decoder)
         )
+        del decoder["cross_attention"]
+        kind, name = ("musicgen_melody", "MusicgenMelody") if self.melody else ("musicgen", "Musicgen")
         return {
-            "architectures": ["MusicgenForConditionalGeneration"],
-            "model_type": "musicgen",
+            "architectures": [f"{name}ForConditionalGeneration"],
+            "model_type": kind,
+            **(dataclasses.asdict(self.melody) if self.melody else {}),
             "is_encoder_decoder": True,
             "text_encoder": {**text, "model_type": "t5", "is_encoder_decoder": False},
             "audio_encoder": {**codec, "model_type": "encodec"},
-            "decoder": {**decoder, "model_type": "musicgen_decoder", "is_decoder": True},
+            "decoder": {**decoder, "model_type": f"{kind}_decoder", "is_decoder": True},
         }
 
     @classmethod

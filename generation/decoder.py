@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import mlx.core as mx
 from mlx import nn
 
-from generation.config import DecoderConfig
+from generation.config import DecoderConfig, MelodyConfig
 from generation.layers import Linear, activation, join_heads, sinusoidal_positions, split_heads
 
 CACHE_BLOCK = 256
@@ -130,8 +130,9 @@ class Block(nn.Module):
         dim = config.hidden_size
         self.self_attn = SelfAttention(config)
         self.self_attn_norm = nn.LayerNorm(dim)
-        self.cross_attn = CrossAttention(config)
-        self.cross_attn_norm = nn.LayerNorm(dim)
+        if config.cross_attention:
+            self.cross_attn = CrossAttention(config)
+            self.cross_attn_norm = nn.LayerNorm(dim)
         self.fc1 = Linear(dim, config.ffn_dim, bias=False)
         self.fc2 = Linear(config.ffn_dim, dim, bias=False)
         self.ffn_norm = nn.LayerNorm(dim)
@@ -142,20 +143,23 @@ class Block(nn.Module):
         self, x: mx.array, memories: list[TextMemory], layer: int, cache: KVCache | None
     ) -> mx.array:
         x = x + self.dropout(self.self_attn(self.self_attn_norm(x), cache))
-        x = x + self.dropout(self.cross_attn(self.cross_attn_norm(x), memories, layer))
+        if "cross_attn" in self:
+            x = x + self.dropout(self.cross_attn(self.cross_attn_norm(x), memories, layer))
         return x + self.dropout(self.fc2(activation(self._activation, self.fc1(self.ffn_norm(x)))))
 
 
 class MusicGenDecoder(nn.Module):
     """Tokens of all codebooks up to a step -> logits of all codebooks for the next."""
 
-    def __init__(self, config: DecoderConfig, text_dim: int) -> None:
+    def __init__(self, config: DecoderConfig, text_dim: int, melody: MelodyConfig | None = None) -> None:
         super().__init__()
         self.config = config
         dim, books = config.hidden_size, config.num_codebooks
         self.embed = nn.Embedding(books * (config.vocab_size + 1), dim)
         if text_dim != dim:
             self.text_proj = Linear(text_dim, dim)
+        if melody is not None:
+            self.chroma_proj = Linear(melody.num_chroma, dim)
         self.layers = [Block(config) for _ in range(config.num_hidden_layers)]
         self.norm = nn.LayerNorm(dim)
         self.heads = Linear(dim, books * config.vocab_size, bias=False)
@@ -185,14 +189,18 @@ class MusicGenDecoder(nn.Module):
         memories: list[TextMemory],
         cache: list[KVCache] | None = None,
         positions: mx.array | None = None,
+        prefix: mx.array | None = None,
     ) -> mx.array:
         """States after the last norm, `(B, T, D)`, for tokens `(B, K, T)` that follow what the cache holds.
 
-        `positions (T, D)` are embeddings to use instead of those from the cache's length on.
+        `positions (T, D)` are embeddings to use instead of those from the cache's length on. States `prefix (B, P, D)`
+        go before the tokens, and their own states before the tokens' in what is returned.
         """
         x = self.embed_tokens(tokens)
+        if prefix is not None:
+            x = mx.concatenate([prefix.astype(x.dtype), x], axis=1)
         if positions is None:
-            positions = sinusoidal_positions(cache[0].length if cache else 0, tokens.shape[2], x.shape[-1])
+            positions = sinusoidal_positions(cache[0].length if cache else 0, x.shape[1], x.shape[-1])
         x = x + positions.astype(x.dtype)
         for i, layer in enumerate(self.layers):
             x = layer(x, memories, i, cache[i] if cache else None)

@@ -18,7 +18,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from generation import checkpoints
+from generation import checkpoints, melody
 from generation.codec_stream import decode_in_pieces
 from generation.compose import memories_for
 from generation.composition import (
@@ -33,6 +33,7 @@ from generation.config import MusicGenConfig
 from generation.delay import DelayPattern
 from generation.errors import GenerationError, InvalidRequestError
 from generation.layers import Linear
+from generation.melody import Chroma
 from generation.parts import Parts, load_parts
 from generation.sampling import SamplingSettings
 from generation.streaming import MusicStream
@@ -180,17 +181,17 @@ class MusicGen:
         plan = plan_clips(self.config, self.settings, options)
         chosen = checked_seeds(prompts, seeds)
         limit = batch_size or _BATCH_LIMIT.get(self.backend, _GPU_BATCH_LIMIT)
-        starts = range(0, len(prompts), limit)
-        made: list[Composition] = []
-        for number, first in enumerate(starts):
-            texts, numbers = prompts[first : first + limit], chosen[first : first + limit]
-            report = _shifted(progress, number, len(starts))
-            rows = max(len(texts), batch_size or 0)
+        groups = self._groups(prompts, limit)
+        made: dict[int, Composition] = {}
+        for number, group in enumerate(groups):
+            texts, numbers = [prompts[i] for i in group], [chosen[i] for i in group]
+            report = _shifted(progress, number, len(groups))
+            rows = max(len(group), batch_size or 0)
             pieces = list(self._stream_codes(texts, numbers, rows, plan, report))
-            for i, (text, seed) in enumerate(zip(texts, numbers, strict=True)):
-                codes = np.concatenate([piece[i] for piece in pieces], axis=1)
-                made.append(self._composition(text, seed, rows, plan, codes))
-        return made
+            for row, i in enumerate(group):
+                codes = np.concatenate([piece[row] for piece in pieces], axis=1)
+                made[i] = self._composition(prompts[i], chosen[i], rows, plan, codes)
+        return [made[i] for i in range(len(prompts))]
 
     def stream(
         self,
@@ -259,6 +260,26 @@ class MusicGen:
         # Left and right of a codebook lie next to each other.
         return np.stack(books, axis=1).reshape(-1, books[0].shape[1]).astype(np.int16)
 
+    def hear_melody(self, audio: Waveform, sampling_rate: int) -> Chroma:
+        """The leading pitch class of each frame of a melody, `(frames, 12)`, for `melody` in `compose`.
+
+        Args:
+            audio: `(samples,)` or `(samples, channels)`; its first 30 seconds count.
+            sampling_rate: In Hz.
+
+        Raises:
+            InvalidRequestError: There is no sound in it, or this is no melody model.
+        """
+        from generation.audio import resample
+
+        if self.config.melody is None:
+            raise InvalidRequestError(f"{self.model_id} follows no melody. Use a melody model.")
+        sound = np.asarray(audio, dtype=np.float32)
+        sound = sound.mean(axis=1) if sound.ndim == 2 else sound
+        if len(sound) and sampling_rate != melody.SAMPLING_RATE:
+            sound = resample(sound, sampling_rate, melody.SAMPLING_RATE)
+        return melody.hear_chroma(sound, self.config.melody)
+
     def decode(self, codes: npt.NDArray[np.integer]) -> Waveform:
         """Codes `(K, frames)` to a waveform `(samples,)`, stereo `(samples, 2)`, float32 in [-1, 1].
 
@@ -293,6 +314,37 @@ class MusicGen:
         states = self.parts.text_encoder(tokens).astype(getattr(mx, self.dtype))
         return self.parts.decoder.project_text(states)[0]
 
+    def _groups(self, prompts: Sequence[str], limit: int) -> list[list[int]]:
+        """Which prompts are made together, at most `limit`."""
+        order = list(range(len(prompts)))
+        lengths = [0] * len(prompts)
+        if self.config.melody is not None:
+            # Text goes before the tokens there, so another clip's longer text would move them.
+            lengths = [len(self.tokenizer.encode(text)) if text.strip() else 0 for text in prompts]
+            order.sort(key=lengths.__getitem__)
+        groups: list[list[int]] = []
+        for i in order:
+            if groups and len(groups[-1]) < limit and lengths[groups[-1][0]] == lengths[i]:
+                groups[-1].append(i)
+            else:
+                groups.append([i])
+        return groups
+
+    def _prefix(self, states: Sequence[mx.array | None], plan: Plan) -> Callable[[int], mx.array] | None:
+        """What goes before the tokens of the window that begins at a frame; None with cross-attention."""
+        config = self.config.melody
+        if config is None:
+            return None
+        hop = self.config.audio_encoder.hop_length
+        return lambda frame: melody.prefix_states(
+            self.parts.decoder,
+            config,
+            states,
+            plan.melody,
+            first=round(frame * hop / melody.HOP),
+            guided=plan.settings.guidance != 1,
+        )
+
     def _stream_codes(
         self, prompts: Sequence[str], seeds: Sequence[int], rows: int, plan: Plan, progress: Progress | None
     ) -> Iterator[npt.NDArray[np.int32]]:
@@ -304,11 +356,12 @@ class MusicGen:
             yield given[: len(prompts)]
         for codes in stream_codes(
             self.parts.decoder,
-            memories_for(self.parts.decoder, states, apart=self._exact),
+            [] if self.config.melody else memories_for(self.parts.decoder, states, apart=self._exact),
             windows=plan.windows,
             seeds=[*seeds, *[seeds[-1]] * fill],
             settings=plan.settings,
             given=given,
+            prefix=self._prefix(states, plan),
             progress=progress,
         ):
             yield codes[: len(prompts)]

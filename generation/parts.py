@@ -28,7 +28,7 @@ class Parts(nn.Module):
         super().__init__()
         self.text_encoder = T5Encoder(config.text_encoder)
         self.codec = Encodec(config.audio_encoder)
-        self.decoder = MusicGenDecoder(config.decoder, config.text_encoder.d_model)
+        self.decoder = MusicGenDecoder(config.decoder, config.text_encoder.d_model, config.melody)
 
 
 def load_parts(folder: Path, config: MusicGenConfig) -> Parts:

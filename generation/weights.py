@@ -169,6 +169,8 @@ def _decoder_rule(name: str, value: mx.array, books: int) -> Rule:
     root = "decoder.model.decoder"
     if name.startswith("text_proj."):
         return _copy(name.replace("text_proj", "enc_to_dec_proj"), value)
+    if name.startswith("chroma_proj."):
+        return _copy(name.replace("chroma_proj", "audio_enc_to_dec_proj"), value)
     if name == "embed.weight":
         return _stacked([f"{root}.embed_tokens.{k}.weight" for k in range(books)], value)
     if name == "heads.weight":

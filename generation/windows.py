@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
@@ -71,6 +72,7 @@ def stream_codes(
     seeds: Sequence[int],
     settings: SamplingSettings,
     given: Codes | None = None,
+    prefix: Callable[[int], mx.array] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Codes]:
     """Yield new codes `(B, K, n)` as their frames become complete.
@@ -82,6 +84,7 @@ def stream_codes(
         seeds: One for each clip. A step's random key depends on the seed and on its place in the whole clip.
         settings: How tokens are chosen.
         given: Codes `(B, K, frames)` to go on from.
+        prefix: For a decoder without cross-attention: the states before a window's tokens, by its first frame.
         progress: Called with the steps done and the steps in all.
     """
     config = decoder.config
@@ -102,6 +105,7 @@ def stream_codes(
         for tokens in decode_steps(
             decoder, memories, known=known, prefilled=prefilled, seeds=seeds, settings=settings,
             first_step=window.start,
+            prefix=None if prefix is None else prefix(window.start),
         ):  # fmt: skip
             columns.append(tokens)
             done += 1

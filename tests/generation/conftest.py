@@ -83,18 +83,26 @@ def build_reference(
     codec: dict[str, Any] | None = None,
     decoder: dict[str, Any] | None = None,
     seed: int = 0,
+    melody: dict[str, Any] | None = None,
 ) -> Any:
-    """A random `MusicgenForConditionalGeneration` of transformers; the dicts change the small default shapes."""
+    """A random `MusicgenForConditionalGeneration` of transformers; the dicts change the small default shapes.
+
+    With `melody` it is a `MusicgenMelodyForConditionalGeneration` with these settings.
+    """
     import torch
     import transformers as hf
 
     torch.set_num_threads(1)  # for shapes as small as these, threads only get in each other's way
-    config = hf.MusicgenConfig(
-        text_encoder=hf.T5Config(**{**TEXT, **(text or {})}).to_dict(),
-        audio_encoder=hf.EncodecConfig(**{**CODEC, **(codec or {})}).to_dict(),
-        decoder=hf.MusicgenDecoderConfig(**{**DECODER, **(decoder or {})}).to_dict(),
-    )
-    return randomise(hf.MusicgenForConditionalGeneration(config), seed)
+    decoders = hf.MusicgenDecoderConfig if melody is None else hf.MusicgenMelodyDecoderConfig
+    parts = {
+        "text_encoder": hf.T5Config(**{**TEXT, **(text or {})}).to_dict(),
+        "audio_encoder": hf.EncodecConfig(**{**CODEC, **(codec or {})}).to_dict(),
+        "decoder": decoders(**{**DECODER, **(decoder or {})}).to_dict(),
+    }
+    if melody is None:
+        return randomise(hf.MusicgenForConditionalGeneration(hf.MusicgenConfig(**parts)), seed)
+    config = hf.MusicgenMelodyConfig(**parts, **melody)
+    return randomise(hf.MusicgenMelodyForConditionalGeneration(config), seed)
 
 
 def save_reference(model: Any, folder: Path, *, old_spelling: bool = False, shards: bool = False) -> Path:
