@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 
@@ -17,7 +18,7 @@ from indexing.training.network import Geometry
 from indexing.training.vocabulary import OTHER, Vocabulary
 
 EMBEDDING = "decoder.token_embedding"
-QUANTISATION = {"group_size": 64, "bits": 4}
+GROUP_SIZE, BITS = 64, 4
 _HELPERS = ("frame_words.",)
 
 
@@ -35,7 +36,7 @@ def config_of(geometry: Geometry, vocabulary: Vocabulary) -> dict[str, object]:
         "n_text_state": geometry.width,
         "n_text_head": geometry.heads,
         "n_text_layer": geometry.decoder_layers,
-        "quantization": dict(QUANTISATION),
+        "quantization": {"group_size": GROUP_SIZE, "bits": BITS},
     }
 
 
@@ -49,7 +50,7 @@ def tensors_of(trained: dict[str, mx.array], vocabulary: Vocabulary) -> dict[str
     for row, token in enumerate(vocabulary.rows, start=1):
         places[token] = row
     full = short[mx.array(places)].astype(mx.float16)
-    weight, scales, biases = mx.quantize(full, **QUANTISATION)
+    weight, scales, biases = mx.quantize(full, group_size=GROUP_SIZE, bits=BITS)
     tensors[f"{EMBEDDING}.weight"] = weight
     tensors[f"{EMBEDDING}.scales"], tensors[f"{EMBEDDING}.biases"] = scales, biases
     return tensors
@@ -57,8 +58,8 @@ def tensors_of(trained: dict[str, mx.array], vocabulary: Vocabulary) -> dict[str
 
 def assemble(weights: Path, vocabulary: Vocabulary, out: Path) -> None:
     """Write `config.json` and `weights.safetensors` of what `indexing.training.train` saved."""
-    loaded = mx.load(str(weights), return_metadata=True)
-    trained, metadata = loaded  # type: ignore[misc]  # its stub leaves the pair out
+    loaded: Any = mx.load(str(weights), return_metadata=True)
+    trained, metadata = loaded
     geometry = Geometry(**json.loads(metadata["geometry"]))
     out.mkdir(parents=True, exist_ok=True)
     temporary = out / f".weights.{os.getpid()}.safetensors"

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
+import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,31 +95,44 @@ class ShardPlan:
 
 
 def write_shard(plan: ShardPlan) -> Path:
-    """Make a shard: the frames of all clips one after the other, and each clip's length, words and times."""
+    """Make the clips of a shard and write it."""
+    seeds = range(plan.first_seed, plan.first_seed + plan.clips)
+    if plan.spoken:
+        return save_shard(plan.path, (speak(seed) for seed in seeds))
+    return save_shard(plan.path, (_other(seed, plan.music) for seed in seeds))
+
+
+def save_shard(path: Path, clips: Iterable[Spoken | Samples]) -> Path:
+    """Write a shard: the frames of all clips one after the other, and each clip's length, words and times.
+
+    Args:
+        path: Named `spoken-<number>.npz` or `other-<number>.npz`.
+        clips: Speech, or only samples where nobody speaks.
+    """
     mels: list[NDArray[np.float16]] = []
-    level = np.zeros(plan.clips, np.float32)
-    lengths = np.zeros(plan.clips, np.int32)
-    words = np.full((plan.clips, LONGEST_SENTENCE), -1, np.int16)
-    starts = np.full((plan.clips, LONGEST_SENTENCE), -1, np.int16)
-    edges = np.zeros((plan.clips, 2), np.int16)
-    for row in range(plan.clips):
-        seed = plan.first_seed + row
-        if plan.spoken:
-            clip = speak(seed)
-            mel = features.log_power(clip.samples)
-            words[row, : len(clip.words)] = [_NUMBER[word] for word in clip.words]
+    rows: dict[str, list[Any]] = {name: [] for name in ("lengths", "words", "starts", "edges", "level")}
+    for clip in clips:
+        mel = features.log_power(clip.samples if isinstance(clip, Spoken) else clip)
+        words = np.full(LONGEST_SENTENCE, -1, np.int16)
+        starts, edges = words.copy(), (0, 0)
+        if isinstance(clip, Spoken):
+            words[: len(clip.words)] = [_NUMBER[word] for word in clip.words]
+            edges = speech_edges(mel)
             if clip.starts is not None:
-                starts[row, : len(clip.words)] = np.round(np.array(clip.starts) * features.FRAMES_PER_SECOND)
-            edges[row] = speech_edges(mel)
-        else:
-            mel = features.log_power(_other(seed, plan.music))
-        lengths[row], level[row] = len(mel), mel.max()
+                starts[: len(clip.words)] = np.round(np.array(clip.starts) * features.FRAMES_PER_SECOND)
+        values = (len(mel), words, starts, edges, mel.max())
+        for column, value in zip(rows.values(), values, strict=True):
+            column.append(value)
         mels.append(mel.astype(np.float16))
-    temporary = plan.path.with_name(f".{plan.path.stem}.{os.getpid()}.npz")
-    tables = {"lengths": lengths, "words": words, "starts": starts, "edges": edges, "level": level}
+    dtypes = (np.int32, np.int16, np.int16, np.int16, np.float32)
+    tables: dict[str, Any] = {
+        name: np.array(column, dtype) for (name, column), dtype in zip(rows.items(), dtypes, strict=True)
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     np.savez(temporary, mel=np.concatenate(mels), **tables)
-    temporary.replace(plan.path)
-    return plan.path
+    temporary.replace(path)
+    return path
 
 
 def speech_edges(mel: NDArray[np.float32]) -> tuple[int, int]:
@@ -147,7 +163,7 @@ def plan_shards(
 ) -> list[ShardPlan]:
     """Both kinds in shards of at most 500 clips; a clip's seed does not depend on their number."""
     plans = []
-    for kind, clips in (("spoken", spoken), ("other", other)):
+    for kind, clips in (("other", other), ("spoken", spoken)):  # what there is less of first
         for number, start in enumerate(range(0, clips, CLIPS_PER_SHARD)):
             plans.append(
                 ShardPlan(
@@ -161,22 +177,28 @@ def plan_shards(
     return plans
 
 
-def write_shards(plans: Sequence[ShardPlan], workers: int) -> None:
-    """Make the shards that are not there yet, in `workers` fresh processes."""
+def write_shards(plans: Sequence[ShardPlan], workers: int, *, minutes: float = math.inf) -> int:
+    """Make the shards that are not there yet, in `workers` fresh processes; after `minutes` no more are begun.
+
+    Returns:
+        How many of the plans are there now.
+    """
     waiting = [plan for plan in plans if not plan.path.exists()]
-    for plan in waiting:
-        plan.path.parent.mkdir(parents=True, exist_ok=True)
-    if workers <= 1:
-        for plan in waiting:
-            _log.info("%s", write_shard(plan))
-        return
+    done = len(plans) - len(waiting)
+    end = time.monotonic() + 60 * minutes
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for done, finished in enumerate(
-            as_completed([pool.submit(write_shard, plan) for plan in waiting]), 1
-        ):
+        pending = [pool.submit(write_shard, plan) for plan in waiting]
+        for finished in as_completed(pending):
+            if finished.cancelled():
+                continue
             finished.result()
-            if done % 10 == 0 or done == len(waiting):
-                _log.info("%d of %d shards", done, len(waiting))
+            done += 1
+            if done % 10 == 0 or done == len(plans):
+                _log.info("%d of %d shards", done, len(plans))
+            if time.monotonic() > end:
+                for future in pending:
+                    future.cancel()
+    return done
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -190,6 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then with what is there")
     options = parser.parse_args(arguments)
     # One thread a process: the processes share the cores already.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
@@ -198,7 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plans = plan_shards(
         options.out, spoken=options.spoken, other=options.other, music=music, first_seed=options.first_seed
     )
-    write_shards(plans, options.workers)
+    done = write_shards(plans, options.workers, minutes=options.minutes)
+    _log.info("%d of %d shards are there", done, len(plans))
     return 0
 
 

@@ -126,8 +126,8 @@ class Espeak:
 
     def _take(self, samples: object, count: int, events: object) -> int:
         if samples and count:
-            block = np.ctypeslib.as_array(samples, shape=(count,))  # type: ignore[arg-type]
-            self._blocks.append(block.astype(np.float32) / 32768)
+            block = np.ctypeslib.as_array(samples, shape=(count,))
+            self._blocks.append(np.asarray(block / 32768, dtype=np.float32))
         index = 0
         while events and events[index].type:  # type: ignore[index]
             event = events[index]  # type: ignore[index]
@@ -185,7 +185,7 @@ def _read_wav(path: Path) -> tuple[Samples, int]:
 
     with wave.open(str(path)) as file:
         frames = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-        return frames.astype(np.float32) / 32768, file.getframerate()
+        return np.asarray(frames / 32768, dtype=np.float32), file.getframerate()
 
 
 def _resample(samples: Samples, rate: int) -> Samples:

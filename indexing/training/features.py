@@ -45,10 +45,11 @@ def log_power(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
     The clip is taken to be followed by digital silence, as mlx_whisper pads it.
     """
-    frames = len(samples) // HOP + 1
+    frames = (len(samples) + WINDOW // 2 - 1) // HOP + 1  # the last ones half in the silence
     padded = np.pad(samples, (WINDOW // 2, 0), mode="reflect") if len(samples) > WINDOW else samples
     padded = np.pad(padded, (0, max(0, frames * HOP + WINDOW - len(padded))))
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:frames]
     hann = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     spectrum = np.abs(np.fft.rfft(windows * hann, axis=1)).astype(np.float32) ** 2
-    return np.log10(np.maximum(spectrum @ filterbank(), 1e-10), dtype=np.float32)
+    logarithm: NDArray[np.float32] = np.log10(np.maximum(spectrum @ filterbank(), 1e-10), dtype=np.float32)
+    return logarithm
