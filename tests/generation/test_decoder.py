@@ -284,9 +284,9 @@ def test_without_guidance_a_clip_takes_one_row(
     seen: set[int] = set()
     hidden = MusicGenDecoder.hidden
 
-    def record(self: MusicGenDecoder, tokens: mx.array, *args: Any) -> mx.array:
+    def record(self: MusicGenDecoder, tokens: mx.array, *args: Any, **options: Any) -> mx.array:
         seen.add(tokens.shape[0])
-        return hidden(self, tokens, *args)
+        return hidden(self, tokens, *args, **options)
 
     monkeypatch.setattr(MusicGenDecoder, "hidden", record)
     memories = memories_for(decoder, text(5, 9), apart=True)
