@@ -14,6 +14,7 @@ from audiolib.measuring import is_measured
 from audiolib.sidecars import Sidecar, read_sidecar
 
 REGENERATE = "Move the file away and run `audiolib regenerate {0}`: it makes the same sound again."
+_TOLERATED_FRAMES = 4_608  # encoders pad, and headers of lossy files count roughly
 _RESTORE = "Bring it back from a backup, or remove the clip with `audiolib remove {0}`."
 
 
@@ -190,9 +191,8 @@ class FileChecks:
         except (AudioError, OSError) as error:
             reason = str(error)
         else:
-            cut = sidecar.recipe is not None and facts["duration"] < clip.duration
             same = facts["audio_sha256"] == clip.audio_sha256
-            reason = f"It ends after {facts['duration']:.1f} of {clip.duration:.1f} seconds." if cut else ""
+            reason = "" if same or not _is_cut(clip.path) else "Its end is missing."
         if reason:
             yield Finding(
                 kind="audio-damaged",
@@ -261,6 +261,16 @@ class FileChecks:
         if key not in self._digests:
             self._digests[key] = file_sha256(path)
         return self._digests[key]
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether a file holds less than its header promises, as after an interrupted copy."""
+    from generation.stream import open_audio
+
+    with open_audio(path) as stream:
+        frames = sum(len(block) for block in stream.blocks())
+        promised = stream.promised or 0
+        return stream.cut or promised - frames > _TOLERATED_FRAMES
 
 
 def _odd(path: Path, what: str) -> Finding:
