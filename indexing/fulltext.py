@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from indexing.keywords import STOP_WORDS, TEMPO_REACH, Document, Words, is_misspelt, misspellings, stem
+from indexing.keywords import STOP_WORDS, TEMPO_REACH, Document, Words, is_misspelt, spellings, stem
 
 if TYPE_CHECKING:
     from lancedb.expr import Expr
@@ -184,21 +184,19 @@ def _corrections(
     index: "ClipIndex", missing: Sequence[str], documents: Documents, where: "Expr | None"
 ) -> dict[str, tuple[str, ...]]:
     """For words that no clip has, the words a letter away that some have, the most frequent first."""
-    corrections: dict[str, tuple[str, ...]] = {}
-    for fuzziness in (1, 2):
-        words = [word for word in missing if word not in corrections]
-        if not words:
-            break
-        # A swap is two edits to LanceDB, and it compares stems, which a typo in an ending throws far apart:
-        # hence the spellings first, and a wider net for what is left. The words themselves are compared here.
-        query = _match(" ".join(words), fuzziness=fuzziness, max_expansions=100 * fuzziness)
-        if fuzziness == 1:
-            query = _any_of(query, _match(" ".join(other for word in words for other in misspellings(word))))
-        ids = [id for id, _ in _ask(index, query, where, _SAMPLE * len(words))]
-        seen = Counter(other for document in documents.of(ids).values() for other in set(document.words))
-        for word in words:
-            near = sorted((o for o in seen if is_misspelt(word, o)), key=lambda other: (-seen[other], other))
-            corrections |= {word: tuple(near[:_CORRECTIONS])} if near else {}
+    if not missing:
+        return {}
+    query = _any_of(
+        _match(" ".join(other for word in missing for other in spellings(word))),
+        _match(" ".join(missing), fuzziness=1),  # for letters that are in no alphabet here
+    )
+    ids = [id for id, _ in _ask(index, query, where, _SAMPLE * len(missing))]
+    seen = Counter(other for document in documents.of(ids).values() for other in set(document.words))
+    corrections = {}
+    for word in missing:
+        near = sorted((o for o in seen if is_misspelt(word, o)), key=lambda other: (-seen[other], other))
+        if near:
+            corrections[word] = tuple(near[:_CORRECTIONS])
     return corrections
 
 

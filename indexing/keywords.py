@@ -4,6 +4,7 @@ People write `"brushed drums" late piano without vocals`. Everything else that m
 """
 
 import re
+import string
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ NEGATORS: Final = frozenset(
 )
 _NOT_NEGATED = frozenset({"only", "just", "merely", "one", "matter", "more", "less", "longer"})
 _SKIPPED = frozenset({"any", "a", "an", "the", "much", "too", "very", "of", "kind", "sort"})
+_LETTERS = string.ascii_lowercase
 _LINKS = frozenset({"or", "and", "nor"})
 # Words that stand in most sentences and tell no clip from another.
 STOP_WORDS: Final = frozenset(
@@ -177,14 +179,19 @@ def is_misspelt(typed: str, word: str) -> bool:
     return a[1:] == b if len(a) > len(b) else a == b[1:]
 
 
-def misspellings(typed: str) -> list[str]:
-    """A word with one letter left out or with two neighbours swapped: what a search by edit distance misses.
+def spellings(typed: str) -> list[str]:
+    """All words that differ from one by a letter more, less, other or swapped with its neighbour (Norvig 2007).
 
-    LanceDB counts a swap as two edits, and compares stems, which a typo in an ending changes altogether.
+    LanceDB's own search by edit distance counts a swap as two, compares stems, which a typo in an ending changes
+    altogether, and leaves out rows that came after its index was last brought up to date.
     """
-    left_out = [typed[:i] + typed[i + 1 :] for i in range(len(typed))]
-    swapped = [typed[:i] + typed[i + 1] + typed[i] + typed[i + 2 :] for i in range(len(typed) - 1)]
-    return sorted({*left_out, *swapped} - {typed, ""})
+    letters = sorted({*_LETTERS, *typed})
+    parts = [(typed[:i], typed[i:]) for i in range(len(typed) + 1)]
+    left_out = {a + b[1:] for a, b in parts if b}
+    swapped = {a + b[1] + b[0] + b[2:] for a, b in parts if len(b) > 1}
+    other = {a + letter + b[1:] for a, b in parts if b for letter in letters}
+    more = {a + letter + b for a, b in parts for letter in letters}
+    return sorted((left_out | swapped | other | more) - {typed, ""})
 
 
 class Document:

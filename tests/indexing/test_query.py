@@ -1,0 +1,211 @@
+"""Searching a real index: modes, order, pages, filters, reasons; scores are similarities whatever the order."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from indexing import ClipIndex, IndexRow
+from indexing.errors import InvalidQueryError
+from indexing.query import MODES, Filters, Hit, search
+
+INJECTION = "x' OR '1'='1"
+DOCUMENTS = {
+    "calm": "calm piano with soft rain\n60 BPM, A minor",
+    "jazz": "piano trio jazz, brushed drums, late night",
+    "rock": "loud rock guitar with live drums",
+    "solo": "harp and cello, no drums\nA sharp minor",
+    "guitar": "relaxing guitar for sleeping",
+    "hostile": f"noise {INJECTION} \"AND\" (OR) ~ * : \\ [a TO b]",
+}  # fmt: skip
+
+
+def vector(angle: float) -> np.ndarray:
+    """A unit vector whose cosine to `vector(0)` is that of the angle in degrees."""
+    radians = np.deg2rad(angle)
+    return np.array([np.cos(radians), np.sin(radians), 0, 0, 0, 0, 0, 0], dtype=np.float32)
+
+
+QUERY = vector(0)
+ANGLES = {"calm": 80.0, "jazz": 60.0, "rock": 10.0, "solo": 30.0, "guitar": 120.0}
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory, row: Callable[..., IndexRow]) -> ClipIndex:
+    """Six clips; one has no vector, and one points away from the query."""
+    made = ClipIndex(tmp_path_factory.mktemp("index"))
+    made.upsert(
+        [
+            row(
+                id,
+                document=document,
+                vector=vector(ANGLES[id]) if id in ANGLES else None,
+                tags=(INJECTION,) if id == "hostile" else ("tagged",),
+                duration=float(10 * place),
+            )
+            for place, (id, document) in enumerate(DOCUMENTS.items(), 1)
+        ]
+    )
+    return made
+
+
+def ids(hits: list[Hit]) -> list[str]:
+    return [hit.id for hit in hits]
+
+
+def keyword(index: ClipIndex, words: str) -> list[str]:
+    return ids(search(index, words, None, mode="keyword"))
+
+
+def test_semantic_orders_by_similarity(index: ClipIndex) -> None:
+    hits = search(index, "anything", QUERY, mode="semantic")
+    assert ids(hits) == ["rock", "solo", "jazz", "calm", "guitar"]
+    assert [hit.why.semantic_rank for hit in hits] == [1, 2, 3, 4, 5]
+    assert hits[2].score == pytest.approx(0.5, abs=1e-6)
+    assert (hits[4].score, hits[4].why.similarity) == (0.0, pytest.approx(-0.5, abs=1e-6))
+
+
+def test_hybrid_has_both_and_shows_similarities(index: ClipIndex) -> None:
+    hits = search(index, "soft rain", QUERY)
+    assert ids(hits)[:2] == ["calm", "rock"]
+    for hit in hits:
+        if hit.id in ANGLES:
+            assert hit.score == pytest.approx(max(0.0, np.cos(np.deg2rad(ANGLES[hit.id]))), abs=1e-6)
+    assert (hits[0].why.keyword_rank, hits[0].why.semantic_rank) == (1, 4)
+    assert hits[0].why.matched == ("soft", "rain")
+    assert (hits[1].why.keyword_rank, hits[1].why.matched) == (None, ())
+    fused = [hit.why.fused for hit in hits]
+    assert fused == sorted(fused, key=lambda value: -(value or 0))
+
+
+def test_what_has_no_vector_is_found_by_its_words(index: ClipIndex) -> None:
+    (hit,) = search(index, "noise", QUERY, limit=1)
+    assert (hit.id, hit.score, hit.why.similarity) == ("hostile", None, None)
+
+
+def test_without_an_embedder_the_words_do(index: ClipIndex) -> None:
+    hits = search(index, "piano", None)
+    assert set(ids(hits)) == {"calm", "jazz"}
+    assert [hit.score for hit in hits] == [None, None]
+    with pytest.raises(InvalidQueryError, match="--mode keyword"):
+        search(index, "piano", None, mode="semantic")
+
+
+@pytest.mark.parametrize(
+    "typo", ["pino", "piamo", "pianno", "paino", "relaxisng", "relaxng", "rlaxing", "slepeing"]
+)
+def test_a_typo_of_one_letter(index: ClipIndex, typo: str) -> None:
+    hits = search(index, typo, None, mode="keyword")
+    assert ids(hits)[:1] == (["guitar"] if "l" in typo else keyword(index, "piano")[:1])
+    assert hits[0].why.matched[0].startswith(f"{typo} -> ")
+
+
+def test_a_word_that_is_there_is_no_typo(index: ClipIndex) -> None:
+    assert keyword(index, "harp") == ["solo"]
+    assert keyword(index, "xylophone") == []
+
+
+def test_words_of_one_stem_meet(index: ClipIndex) -> None:
+    assert keyword(index, "guitars rains") == keyword(index, "guitar rain")
+
+
+def test_a_phrase_must_be_there(index: ClipIndex) -> None:
+    assert keyword(index, '"brushed drums"') == ["jazz"]
+    assert keyword(index, '"drums brushed"') == []
+    assert keyword(index, '"live drums" piano') == ["rock"]
+    assert ids(search(index, '"brushed drums"', QUERY)) == ["jazz"]
+    # With no clip that has it, meaning is better than nothing.
+    assert ids(search(index, '"drums brushed"', QUERY))[:1] == ["rock"]
+
+
+def test_what_is_not_wanted_comes_last(index: ClipIndex) -> None:
+    assert keyword(index, "piano without drums") == ["calm", "jazz"]
+    assert keyword(index, "drums")[-1] == "solo", "it says that it has none"
+    assert ids(search(index, "guitar without drums", QUERY))[0] == "guitar"
+
+
+def test_keys_are_not_mixed_up(index: ClipIndex) -> None:
+    assert keyword(index, "A minor") == ["calm"]
+    assert keyword(index, "Bb minor")[0] == "solo"
+    assert keyword(index, "61 bpm") == ["calm"]
+    assert keyword(index, "90 bpm") == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_filters_hold_in_every_mode(index: ClipIndex, mode: str) -> None:
+    found = search(
+        index, "piano guitar drums noise", QUERY, mode=mode, filters=Filters(min_duration=15, max_duration=45)
+    )
+    assert set(ids(found)) <= {"jazz", "rock", "solo"}
+    assert found
+    assert search(index, "piano", QUERY, mode=mode, filters=Filters(tags=("nobody's",))) == []
+    hostile = search(index, "noise", QUERY, mode=mode, filters=Filters(tags=(INJECTION,)))
+    assert set(ids(hostile)) <= {"hostile"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_empty_index_answers(tmp_path: Path, mode: str) -> None:
+    assert search(ClipIndex(tmp_path), "piano", QUERY, mode=mode) == []
+
+
+def test_an_unknown_mode_is_named(index: ClipIndex) -> None:
+    with pytest.raises(InvalidQueryError, match=r"'fuzzy'.*hybrid, semantic, keyword"):
+        search(index, "piano", QUERY, mode="fuzzy")
+    with pytest.raises(ValueError, match="limit"):
+        search(index, "piano", QUERY, limit=0)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(words=st.text(max_size=30) | st.text("\"'()~*:^-+\\AB ", max_size=12))
+def test_any_text_is_a_query(index: ClipIndex, words: str) -> None:
+    for hit in search(index, words, QUERY):
+        assert hit.score is None or 0 <= hit.score <= 1
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory, row: Callable[..., IndexRow], unit: Any) -> ClipIndex:
+    """Enough clips to go beyond what is fused, many of them alike."""
+    made = ClipIndex(tmp_path_factory.mktemp("crowd"))
+    rows = []
+    for number in range(260):
+        words = "calm piano" if number % 3 else f"piano piece number {number}"
+        rows.append(row(f"{number * 7919 % 260:03d}", document=words, vector=unit(number % 40)))
+    made.upsert(rows)
+    return made
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "semantic"])
+def test_pages_join_to_the_whole(crowd: ClipIndex, unit: Any, mode: str) -> None:
+    whole = ids(search(crowd, "calm piano", unit(1), mode=mode, limit=260))
+    assert sorted(whole) == sorted(f"{number:03d}" for number in range(260))
+    pages = [
+        search(crowd, "calm piano", unit(1), mode=mode, limit=65, offset=start) for start in (0, 65, 130, 195)
+    ]
+    assert [id for page in pages for id in ids(page)] == whole
+    assert search(crowd, "calm piano", unit(1), mode=mode, limit=10, offset=260) == []
+
+
+def test_equal_clips_come_by_id(crowd: ClipIndex, unit: Any) -> None:
+    for mode in MODES:
+        hits = search(crowd, "calm", unit(1), mode=mode, limit=100)
+        # The same words and the same vector: nothing but the id tells them apart.
+        alike = [
+            hit.id
+            for hit in hits
+            if hit.why.similarity is not None and hit.why.similarity > 0.9999 and hit.why.matched
+        ]
+        assert len(alike) > 2
+        assert alike == sorted(alike)
+
+
+def test_keyword_pages_join(crowd: ClipIndex) -> None:
+    whole = ids(search(crowd, "piece", None, mode="keyword", limit=100))
+    assert len(whole) == 87
+    pages = [
+        ids(search(crowd, "piece", None, mode="keyword", limit=30, offset=start)) for start in (0, 30, 60)
+    ]
+    assert [id for page in pages for id in page] == whole
