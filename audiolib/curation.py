@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from audiolib.catalogue import Catalogue
 from audiolib.clip import Clip
 from audiolib.crashpoints import crashpoint
-from audiolib.errors import InvalidInputError, LibraryError
+from audiolib.errors import ClipNotFoundError, InvalidInputError, LibraryError
 from audiolib.folder import LibraryFolder
 from audiolib.prompts import clean_tags
 from audiolib.sidecars import Sidecar, edit_sidecar, read_sidecar
@@ -201,7 +201,10 @@ def rated(rating: int | None) -> Change:
 
 def _edited(path: Path, change: Change) -> tuple[Sidecar, bool]:
     """The sidecar after the change, and whether that made a difference."""
-    before = read_sidecar(path)
+    try:
+        before = read_sidecar(path)
+    except FileNotFoundError as error:
+        raise ClipNotFoundError(f"Clip {path.stem} was removed meanwhile.") from error
     changes = change(before.clip)
     if all(before.document.get(name) == value for name, value in changes.items()):
         return before, False

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from audiolib.catalogue import Catalogue
 from audiolib.composer import Composer
+from audiolib.errors import ClipNotFoundError
 from audiolib.finder import Finder
 from audiolib.folder import LibraryFolder
 from audiolib.models import Models
@@ -57,4 +58,8 @@ class LibraryBase:
 
     def _sidecar(self, reference: str | os.PathLike[str]) -> Sidecar:
         self._require()
-        return read_sidecar(self._folder.resolve(reference))
+        path = self._folder.resolve(reference)
+        try:
+            return read_sidecar(path)
+        except FileNotFoundError as error:
+            raise ClipNotFoundError(f"Clip {path.stem} was removed meanwhile.") from error
