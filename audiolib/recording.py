@@ -17,6 +17,7 @@ from audiolib.ids import new_id, time_of
 from audiolib.prompts import slug_of, title_of
 from audiolib.requests import GenerationRequest
 from audiolib.sidecars import Sidecar, write_sidecar
+from audiolib.transcripts import waiting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,8 @@ def store(folder: LibraryFolder, made: MadeAudio, request: GenerationRequest) ->
         crashpoint("generate.audio-written")
         write_codes(codes, made.codes)
         crashpoint("generate.codes-written")
-        written = write_sidecar(sidecar, clip, recipe=made.recipe, codes=codes.name, more=measure(audio))
+        more = measure(audio) | waiting()
+        written = write_sidecar(sidecar, clip, recipe=made.recipe, codes=codes.name, more=more)
         crashpoint("generate.sidecar-written")
     return written
 

@@ -9,6 +9,7 @@ believed; `pending` while there is no model; `failed` where the audio cannot be 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -110,6 +111,25 @@ def transcribe(
         model=transcriber.name,
         broken=(*broken, *run.unreadable),
     )
+
+
+def waiting() -> dict[str, Any]:
+    """The keys of a new clip's sidecar that say why nothing has listened to it yet."""
+    from generation.checkpoints import models_dirs
+
+    return {KEY: {"state": "pending", "reason": _why_not_yet(tuple(models_dirs()))}}
+
+
+@cache
+def _why_not_yet(models: tuple[Path, ...]) -> str:
+    from indexing.errors import TranscriberUnavailableError
+    from indexing.transcribe import find_whisper
+
+    try:
+        find_whisper(None, models_dirs=models)
+    except TranscriberUnavailableError as error:
+        return str(error)
+    return "Not listened to yet; `audiolib index --transcribe` does."
 
 
 class _Run:

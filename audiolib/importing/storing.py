@@ -21,6 +21,7 @@ from audiolib.importing.values import ImportOptions
 from audiolib.importing.words import distinct, kept, tags_for, title_for, with_stated
 from audiolib.prompts import slug_of, title_of
 from audiolib.sidecars import Sidecar, write_sidecar
+from audiolib.transcripts import waiting
 
 if TYPE_CHECKING:
     from generation.texts import FileTexts
@@ -99,7 +100,7 @@ def _publish(
     facts = with_stated(measured(file.sound.analysis), file.texts)
     fields = {name: facts[name] for name in FIELDS}
     clip = Clip(id=clip_id, path=audio, created_at=utc_text(time_of(clip_id)), **words, **fields)
-    more = {**facts, "inside": kept(file.texts, comment=file.origin is None)}
+    more = {**facts, **waiting(), "inside": kept(file.texts, comment=file.origin is None)}
     recipe = file.origin.recipe if file.origin else None
     # First, so that what a crash leaves is known for what it is; the sidecar alone makes a clip.
     known.write(file.found, file.digests, clip_id=clip_id)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from click.testing import Result
 from library_files import clips_of
 from whisper_files import make_whisper
 
@@ -71,8 +73,11 @@ def test_words_reach_sidecar_row_and_search(
 
 
 def test_without_a_model_clips_wait_and_say_why(library: AudioLibrary, clip: Clip) -> None:
+    reason = sidecar_of(clip)["transcription"]["reason"]
+    assert sidecar_of(clip)["transcription"]["state"] == "pending", "noted when it was made"
     report = library.transcribe()
     assert (report.transcribed, report.pending, report.model) == (0, 1, None)
+    assert report.reason == reason
     assert "audiolib models pull mlx-community/whisper-tiny`" in (report.reason or "")
     path = clip.path.parent / f"{clip.id}.json"
     assert sidecar_of(clip)["transcription"] == {"state": "pending", "reason": report.reason}
@@ -80,6 +85,31 @@ def test_without_a_model_clips_wait_and_say_why(library: AudioLibrary, clip: Cli
     written = path.stat().st_mtime_ns
     library.transcribe()
     assert path.stat().st_mtime_ns == written, "what is known is not written again"
+
+
+def test_an_added_file_waits_too(library: AudioLibrary, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "tone.wav", np.sin(np.arange(16_000) / 9) / 2, 16_000)
+    added = library.add(tmp_path / "tone.wav")
+    assert sidecar_of(added)["transcription"]["state"] == "pending"
+
+
+def test_the_command_tells_what_it_did(
+    library: AudioLibrary, clip: Clip, whispers: dict[str, Path], cli: Callable[..., Result]
+) -> None:
+    where = ("--library", str(library.path))
+    said = cli("index", "--transcribe", *where)
+    assert said.exit_code == 0
+    assert said.output.count("audiolib models pull mlx-community/whisper-tiny") == 1
+    said = cli("index", "--whisper", str(whispers["inventing"]), *where)
+    assert "1 clip transcribed by whisper-inventing." in said.output
+    assert "1 with words that are more likely invented; those are not searched." in said.output
+    said = cli("index", "--whisper", str(whispers["greeting"]), "--again", "--json", *where)
+    transcripts = json.loads(said.stdout)["transcripts"]
+    assert (transcripts["transcribed"], transcripts["rejected"], transcripts["model"]) == (
+        1,
+        0,
+        "whisper-greeting",
+    )
 
 
 def test_invented_words_are_kept_and_not_searched(
