@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from indexing.analysis import SOUND_SPACE
+from indexing.errors import IndexingError
 from indexing.key import FINE
 from indexing.spectra import FRAME_RATE, Array, Spectra
 from indexing.tempo import Periodicity
@@ -86,7 +91,9 @@ def raw_features(parts: Sequence[SoundStatistics]) -> Values | None:
     """`(240,)` numbers that do not depend on the level, before whitening; None where there is nothing."""
     if not parts:
         return None
-    sums = {f.name: np.sum([getattr(part, f.name) for part in parts], axis=0) for f in fields(SoundStatistics)}
+    sums = {
+        f.name: np.sum([getattr(part, f.name) for part in parts], axis=0) for f in fields(SoundStatistics)
+    }
     frames = sums["frames"]
     spectrum = 10 * np.log10(sums["power"] / sums["power"].sum() + 1e-7)
     mean = sums["levels"] / frames
@@ -104,12 +111,48 @@ def raw_features(parts: Sequence[SoundStatistics]) -> Values | None:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whitening:
+    """What makes raw features comparable: `(features - mean) @ projection`.
+
+    Attributes:
+        mean: `(240,)` of the pieces that it was fitted to.
+        projection: `(240, SOUND_DIMENSION)`.
+    """
+
+    mean: Values
+    projection: Values
+
+    def save(self, path: Path) -> None:
+        """Writes it, in half the precision that is computed with."""
+        np.savez_compressed(
+            path, mean=self.mean.astype(np.float32), projection=self.projection.astype(np.float32)
+        )
+
+
+@lru_cache(maxsize=1)
+def load_whitening() -> Whitening:
+    """The constants of the space `SOUND_SPACE`, which are part of the package.
+
+    Raises:
+        IndexingError: The file is missing or damaged: the installation is.
+    """
+    path = Path(__file__).with_name("data") / f"{SOUND_SPACE}.npz"
+    try:
+        with np.load(path) as stored:
+            mean, projection = (stored[name].astype(np.float64) for name in ("mean", "projection"))
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise IndexingError(f"{path} is missing or damaged: install audiolib again.") from error
+    return Whitening(mean=mean, projection=projection)
+
+
+def whiten(raw: Values, whitening: Whitening) -> Values:
+    """Raw features `(..., 240)` to vectors `(..., SOUND_DIMENSION)` of unit length."""
+    vectors = (raw - whitening.mean) @ whitening.projection
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
+
+
 def sound_vector(parts: Sequence[SoundStatistics]) -> Array | None:
     """`(SOUND_DIMENSION,)` float32 of unit length, or None where there is nothing to hear."""
     raw = raw_features(parts)
-    if raw is None:
-        return None
-    vector = raw[:128] - raw[:128].mean()
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), dtype=np.float32)
-
-
+    return None if raw is None else whiten(raw, load_whitening()).astype(np.float32)
