@@ -13,8 +13,8 @@ _SURE: Final = 0.5
 _WORDS: Final = {
     "tempo_bpm": (80.0, "slow", 130.0, "fast"),
     "brightness_hz": (1000.0, "warm", 3000.0, "bright"),
-    "energy": (0.25, "calm", 0.7, "energetic"),
-    "percussive_share": (0.1, "no drums", 0.3, "drums"),
+    "energy": (0.4, "calm", 0.65, "energetic"),
+    "percussive_share": (0.15, "no drums", 0.3, "drums"),
 }
 
 

@@ -10,37 +10,32 @@ from pathlib import Path
 from indexing.embed import DEFAULT_EMBEDDER, load_embedder
 from indexing.errors import IndexingError
 from indexing.evaluation.text.queries import CLASSES
-from indexing.evaluation.text.run import CachedEmbedder, Table, evaluate, shortfalls
+from indexing.evaluation.text.run import WAYS, CachedEmbedder, Table, evaluate, shortfalls
 from indexing.evaluation.text.templates import TEMPLATES
+from indexing.query import MODES
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the evaluation and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m indexing.evaluation", description=__doc__)
     parser.add_argument("--template", choices=TEMPLATES, default="shipped", help="how documents are composed")
-    parser.add_argument("--templates", action="store_true", help="compare all templates, hybrid mode only")
+    parser.add_argument("--templates", action="store_true", help="compare all templates")
     parser.add_argument("--tuning", action="store_true", help="the half that the search was tuned on")
     parser.add_argument("--embedder", default=DEFAULT_EMBEDDER, metavar="NAME")
     parser.add_argument("--cache", type=Path, default=_cache(), metavar="DIR", help="where vectors are kept")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
     embedder = CachedEmbedder(options.cache, lambda: load_embedder(options.embedder), options.embedder)
-    try:
-        if options.templates:
-            tables = {
-                name: evaluate(embedder, template=name, tuning=options.tuning, progress=_say)
-                for name in TEMPLATES
-            }
-        else:
-            name = options.template
-            tables = {name: evaluate(embedder, template=name, tuning=options.tuning, progress=_say)}
-    except IndexingError as error:
-        print(error, file=sys.stderr)
-        return 1
-    for name, table in tables.items():
+    for name in TEMPLATES if options.templates else (options.template,):
+        ways = MODES if options.templates else WAYS
+        try:
+            table = evaluate(embedder, template=name, tuning=options.tuning, ways=ways, progress=_say)
+        except IndexingError as error:
+            print(error, file=sys.stderr)
+            return 1
         if options.json:
             figures = {way: {kind: asdict(f) for kind, f in kinds.items()} for way, kinds in table.items()}
-            print(json.dumps({"template": name, "tuning": options.tuning, "figures": figures}))
+            print(json.dumps({"template": name, "tuning": options.tuning, "figures": figures}), flush=True)
         else:
             _print(name, table)
     return 0

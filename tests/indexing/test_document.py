@@ -1,11 +1,15 @@
 """compose_document: the same words give the same text, however they were written down."""
 
 import unicodedata
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from indexing import compose_document
+from indexing.describe import NAMES, Descriptors
+from indexing.document import descriptor_words
 
 WORDS = st.none() | st.text()
 TAGS = st.lists(st.text(), max_size=5)
@@ -56,3 +60,36 @@ def test_the_prompt_is_kept(prompt: str, tags: list[str]) -> None:
     words = unicodedata.normalize("NFC", prompt).split()
     text = compose_document(prompt=prompt, title=None, tags=tags, transcript=None)
     assert text.split()[: len(words)] == words
+
+
+SURE = dict.fromkeys(NAMES, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        ({"tempo_bpm": 140.2, "key": "A minor"}, ["fast", "140 BPM", "A minor"]),
+        ({"tempo_bpm": 80.0, "brightness_hz": 3000.0}, ["slow", "80 BPM", "bright"]),
+        ({"tempo_bpm": 100.0, "brightness_hz": 900.0}, ["100 BPM", "warm"]),
+        ({"energy": 0.4, "percussive_share": 0.15}, ["calm", "no drums"]),
+        ({"energy": 0.65, "percussive_share": 0.3}, ["energetic", "drums"]),
+        ({"energy": 0.5, "percussive_share": 0.2, "brightness_hz": 2000.0, "loudness_lufs": -14.0}, []),
+    ],
+)
+def test_measured_values_in_words(measured: dict[str, Any], expected: list[str]) -> None:
+    sure = {name: 0.9 for name in measured}
+    assert descriptor_words(Descriptors(**measured, confidence=sure)) == expected
+    unsure = {name: 0.4 for name in measured}
+    assert descriptor_words(Descriptors(**measured, confidence=unsure)) == []
+
+
+def test_the_sound_is_the_last_line() -> None:
+    sound = Descriptors(key="A# minor", percussive_share=0.05, confidence=SURE)
+    text = compose_document(
+        prompt="harp in Eb major", title=None, tags=["b", "a"], transcript=None, descriptors=sound
+    )
+    assert text == "harp in D sharp major\na, b\nno drums, A sharp minor"
+    assert (
+        compose_document(prompt="harp", title=None, tags=[], transcript=None, descriptors=Descriptors())
+        == "harp"
+    )

@@ -211,13 +211,9 @@ def _sound(
     bright = 1800 * (1.9 if instruments & _BRIGHT else 1) * (0.55 if instruments & _MELLOW else 1)
     energy = 0.45 + 0.25 * fast - 0.2 * slow + 0.15 * bool(drums) + rng.gauss(0, 0.08)
     mode = "minor" if any(m in _MINOR_MOODS for m in moods) == (rng.random() < 0.85) else "major"
-    percussive = (
-        rng.uniform(0.35, 0.75)
-        if drums
-        else rng.uniform(0.02, 0.12)
-        if drums is False
-        else rng.uniform(0.1, 0.5)
-    )
+    # Measured on made sounds: pads, plucked notes and piano 0.11 to 0.18, drums with them 0.31 to 0.36, alone 0.6.
+    share = {True: (0.25, 0.65), False: (0.08, 0.2), None: (0.1, 0.45)}[drums]
+    percussive = rng.uniform(*share)
     return {
         "tempo_bpm": None
         if rng.random() < (0.08 if drums else 0.3)

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, Final
 
 from indexing.evaluation.text.corpus import EvalClip
@@ -218,5 +219,6 @@ def _fit(clips: Clips, *facts: Fact) -> dict[str, float]:
     return {clip.id: 1.0 for clip in clips if all(fact(clip) for fact in facts)}
 
 
+@cache
 def _spaced(text: str) -> str:
     return f" {' '.join(_WORD.findall(text.lower()))} "
