@@ -14,8 +14,11 @@ if TYPE_CHECKING:
         EmbedderUnavailableError,
         IndexDamagedError,
         IndexingError,
+        InvalidQueryError,
         TranscriberUnavailableError,
     )
+    from indexing.filters import Filters
+    from indexing.query import Explanation, Hit, search
     from indexing.schema import IndexRow
     from indexing.store import ClipIndex, IndexHit
     from indexing.transcribe import Segment, Transcriber, Transcript, find_whisper
@@ -26,10 +29,14 @@ __all__ = [
     "Embedder",
     "EmbedderMismatchError",
     "EmbedderUnavailableError",
+    "Explanation",
+    "Filters",
+    "Hit",
     "IndexDamagedError",
     "IndexHit",
     "IndexRow",
     "IndexingError",
+    "InvalidQueryError",
     "Segment",
     "Transcriber",
     "TranscriberUnavailableError",
@@ -37,6 +44,7 @@ __all__ = [
     "compose_document",
     "find_whisper",
     "load_embedder",
+    "search",
 ]
 
 _ROOMS = {
@@ -49,6 +57,11 @@ _ROOMS = {
     "IndexDamagedError": "errors",
     "IndexingError": "errors",
     "TranscriberUnavailableError": "errors",
+    "InvalidQueryError": "errors",
+    "Filters": "filters",
+    "Explanation": "query",
+    "Hit": "query",
+    "search": "query",
     "IndexRow": "schema",
     "ClipIndex": "store",
     "IndexHit": "store",
