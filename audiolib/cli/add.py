@@ -1,12 +1,17 @@
 """`audiolib add`: audio of one's own into the library."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from audiolib.cli import output
 from audiolib.cli.imports import Tally, quiet_libraries
 from audiolib.cli.options import json_option, library_option, open_library
+from audiolib.errors import describe
+
+if TYPE_CHECKING:
+    from audiolib import AudioLibrary
 
 _FEW = 3  # of which each is told
 
@@ -17,6 +22,8 @@ _FEW = 3  # of which each is told
 @click.option("--prompt", help="Words for what they sound like.")
 @click.option("--title", help="Instead of the titles inside the files, or their names.")
 @click.option("--tag", "tags", metavar="WORD", multiple=True, help="A label; may be repeated.")
+@click.option("--transcribe", is_flag=True, help="Run Whisper over what was added.")
+@click.option("--whisper", metavar="NAME", help="The Whisper model; implies --transcribe.")
 @library_option
 @json_option
 def add_command(
@@ -25,6 +32,8 @@ def add_command(
     prompt: str | None,
     title: str | None,
     tags: tuple[str, ...],
+    transcribe: bool,
+    whisper: str | None,
     library_path: Path | None,
     as_json: bool,
 ) -> None:
@@ -46,6 +55,28 @@ def add_command(
         raise KeyboardInterrupt(
             f"{tally.total:,} files are done. The same command goes on where this one ended."
         ) from None
+    if tally.added and (transcribe or whisper):  # not unasked: it takes seconds a clip
+        _listen(library, tally.added, whisper)
     tally.finish()
     if not as_json and few and not tally.failed:
         output.hint("Hear it: audiolib play last")
+
+
+def _listen(library: "AudioLibrary", added: list[str], whisper: str | None) -> None:
+    """Transcribe what was added; what goes wrong here is told and leaves it added."""
+    try:
+        with quiet_libraries(), output.bar("listening", "clip") as update:
+            heard = library.transcribe(whisper=whisper, ids=added, progress=update)
+    except KeyboardInterrupt:
+        later = "`audiolib index --transcribe` listens to the rest."
+        raise KeyboardInterrupt(f"The files were added. {later}") from None
+    except Exception as error:
+        failure = describe(error)
+        if failure is None:
+            raise
+        output.notice(f"The files were added, and not listened to: {failure.message}")
+        return
+    for sentence in heard.broken:
+        output.notice(sentence)
+    if heard.pending and heard.reason and heard.reason not in heard.broken:
+        output.notice(f"{heard.pending:,} of them wait for a transcript. {heard.reason}")

@@ -32,6 +32,8 @@ class Tally:
         self._clips = clips
         self._present = present
         self._counts: Counter[str] = Counter()
+        self.added: list[str] = []
+        """Ids of the new clips."""
         self._notices: list[str] = []
 
     @property
@@ -47,6 +49,8 @@ class Tally:
     def tell(self, outcome: "ImportOutcome") -> None:
         """Take an outcome in; as JSON its line is the word that the file is safe."""
         self._counts[outcome.status] += 1
+        if outcome.clip is not None:
+            self.added.append(outcome.clip.id)
         if self._as_json:
             output.json_line(outcome.to_json())
         elif outcome.clip is not None and self._clips:

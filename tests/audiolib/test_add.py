@@ -81,6 +81,19 @@ def test_a_note_is_said_of_what_was_added(cli: Run, tmp_path: Path) -> None:
     assert result.stderr.startswith("a.wav: Its header promises 2.0 s and 1.0 s are there")
 
 
+def test_transcribing_never_fails_the_add(cli: Run, tmp_path: Path) -> None:
+    write_sound(tmp_path / "a.wav")
+    result = cli("add", "a.wav", "--transcribe", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["status"] == "added"
+    assert "1 of them wait for a transcript." in result.stderr
+    write_sound(tmp_path / "b.wav", seed=1)
+    result = cli("add", "b.wav", "--whisper", "no/such")
+    assert result.exit_code == 0
+    assert "no/such" in result.stderr
+    assert "1 added." in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
