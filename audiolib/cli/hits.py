@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 limit_option = click.option(
     "-k", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Hits at most."
 )
+space_option = click.option(
+    "--space", metavar="NAME", help="Compare sounds as a CLAP model hears them: clap. See `audiolib index`."
+)
 
 
 def print_hits(hits: Sequence["SearchHit"], *, as_json: bool, none: str) -> None:

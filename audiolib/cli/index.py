@@ -15,6 +15,7 @@ from audiolib.cli.options import json_option, library_option, open_library
 @click.option("--transcribe", is_flag=True, help="Run Whisper over clips that have no transcript.")
 @click.option("--whisper", metavar="NAME", help="The Whisper model; implies --transcribe.")
 @click.option("--again", is_flag=True, help="Listen again to what another Whisper model listened to.")
+@click.option("--space", metavar="NAME", help="Let a CLAP model hear the clips: clap is the best one here.")
 @library_option
 @json_option
 def index_command(
@@ -23,6 +24,7 @@ def index_command(
     transcribe: bool,
     whisper: str | None,
     again: bool,
+    space: str | None,
     library_path: Path | None,
     as_json: bool,
 ) -> None:
@@ -34,11 +36,22 @@ def index_command(
             heard = library.transcribe(whisper=whisper, again=again, progress=update)
     with output.bar("indexing", "clip") as update:
         report = library.index(rebuild=rebuild, embedder=embedder, progress=update)
-    broken = dict.fromkeys((*report.broken, *(heard.broken if heard else ())))
+    spaced = None
+    if space is not None:  # last, because its vectors go beside rows that are there
+        with output.bar(f"listening for {space}", "clip") as update:
+            spaced = library.index_space(space, progress=update)
+    parts = (part.broken for part in (report, heard, spaced) if part)
+    broken = dict.fromkeys(sentence for sentences in parts for sentence in sentences)
     for sentence in broken:
         output.notice(sentence)
     if as_json:
-        output.json_line({**asdict(report), "transcripts": asdict(heard) if heard else None})
+        output.json_line(
+            {
+                **asdict(report),
+                "transcripts": asdict(heard) if heard else None,
+                "space": asdict(spaced) if spaced else None,
+            }
+        )
     else:
         output.result(f"{_clips(report.clips)} in the library, {report.embedded} newly embedded.")
         if report.completed:
@@ -58,6 +71,8 @@ def index_command(
                 )
             if heard.pending:
                 output.result(f"{heard.pending} wait for a transcript. {heard.reason}")
+        if spaced:
+            output.result(f"{_clips(spaced.added)} heard by {spaced.model}, {spaced.clips} in all.")
     if broken:
         raise click.exceptions.Exit(1)
 

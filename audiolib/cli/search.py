@@ -7,7 +7,7 @@ import click
 
 from audiolib.cli import output
 from audiolib.cli.filters import filter_options
-from audiolib.cli.hits import limit_option, print_hits
+from audiolib.cli.hits import limit_option, print_hits, space_option
 from audiolib.cli.options import json_option, library_option, open_library, read_prompt
 
 if TYPE_CHECKING:
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 @click.option(
     "--mode",
     type=click.Choice(["hybrid", "semantic", "keyword"]),
-    default="hybrid",
-    show_default=True,
-    help="By meaning, by the words themselves, or both.",
+    help="By meaning, by the words themselves, or both, which is the default.",
 )
 @click.option("--explain", is_flag=True, help="Say of each hit why it is there.")
+@space_option
 @filter_options
 @library_option
 @json_option
 def search_command(
     query: str,
     limit: int,
-    mode: str,
+    mode: str | None,
     explain: bool,
+    space: str | None,
     filters: "Filters",
     library_path: Path | None,
     as_json: bool,
@@ -43,7 +43,13 @@ def search_command(
     """
     library = open_library(library_path)
     hits = library.search(
-        read_prompt(query), limit=limit, mode=mode, filters=filters, explain=explain, one_off=True
+        read_prompt(query),
+        limit=limit,
+        mode=mode,
+        filters=filters,
+        explain=explain,
+        space=space,
+        one_off=True,
     )
     print_hits(hits, as_json=as_json, none="No clip is like that." if filters else "Nothing was found.")
     if hits and not as_json:

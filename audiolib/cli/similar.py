@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from audiolib.cli.filters import filter_options
-from audiolib.cli.hits import limit_option, print_hits
+from audiolib.cli.hits import limit_option, print_hits, space_option
 from audiolib.cli.options import json_option, library_option, open_library
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.argument("clip", metavar="[CLIP]", required=False)
 @click.option("--file", type=click.Path(path_type=Path), help="An audio file in place of a clip.")
 @limit_option
+@space_option
 @filter_options
 @library_option
 @json_option
@@ -24,6 +25,7 @@ def similar_command(
     clip: str | None,
     file: Path | None,
     limit: int,
+    space: str | None,
     filters: "Filters",
     library_path: Path | None,
     as_json: bool,
@@ -31,5 +33,5 @@ def similar_command(
     """Find the clips that sound most like CLIP, or like any audio file, which is not added."""
     if (clip is None) == (file is None):
         raise click.UsageError("Give either a CLIP or --file, to find what sounds like it.")
-    hits = open_library(library_path).similar(clip, file=file, limit=limit, filters=filters)
+    hits = open_library(library_path).similar(clip, file=file, limit=limit, filters=filters, space=space)
     print_hits(hits, as_json=as_json, none="There is no other clip to compare it with.")

@@ -9,6 +9,7 @@ from audiolib.clip import Clip, Recipe, SearchHit
 from audiolib.errors import InvalidInputError
 from audiolib.facade.base import LibraryBase
 from audiolib.prompts import clean_prompt
+from audiolib.similar import Listener
 
 if TYPE_CHECKING:
     from indexing.filters import Filters
@@ -78,9 +79,10 @@ class Finding(LibraryBase):
         query: str,
         *,
         limit: int = 10,
-        mode: str = "hybrid",
+        mode: str | None = None,
         filters: "Filters | None" = None,
         explain: bool = False,
+        space: str | None = None,
         one_off: bool = False,
     ) -> Hits:
         """Find clips by words.
@@ -90,9 +92,11 @@ class Finding(LibraryBase):
                 wanted.
             limit: How many hits at most.
             mode: `semantic` finds by meaning, `keyword` by the words themselves, forgiving a typo of one letter, and
-                needs no embedder; `hybrid` by both.
+                needs no embedder; `hybrid`, the default, by both.
             filters: Only clips like this.
             explain: Say of each hit why it is there.
+            space: Compare the words with the clips' sound, through a CLAP model that `index_space` let hear them: its
+                name, or `clap` for the one in use.
             one_off: This is all that the process will do. It starts 0.4 s sooner without the matrix library that
                 makes everything else faster.
 
@@ -101,15 +105,24 @@ class Finding(LibraryBase):
             so only `semantic` is in its order; it is `None` where nothing can tell.
 
         Raises:
-            InvalidInputError: The query is empty or too long, the limit is not above 0, or there is no such mode.
-            LibraryError: There is no library, or it is of a newer format.
+            InvalidInputError: The query is empty or too long, the limit is not above 0, there is no such mode, or it
+                is none for a space.
+            LibraryError: There is no library, it is of a newer format, or no clip was heard in that space.
             IndexingError: The query cannot be embedded here, or the index cannot be read.
         """
         words = clean_prompt(query, what="query")
         _check_limit(limit)
         self._require()
+        if space is not None:
+            if explain or mode not in (None, "semantic"):
+                raise InvalidInputError(
+                    "In a space of sounds hits are in the order of their scores: leave mode and reasons out."
+                )
+            listener = Listener(self._catalogue, space)
+            vector = listener.words(words)
+            return self._finder.nearest(vector, space=listener.space, limit=limit, filters=filters)
         return self._finder.search(
-            words, limit=limit, mode=mode, filters=filters, explain=explain, one_off=one_off
+            words, limit=limit, mode=mode or "hybrid", filters=filters, explain=explain, one_off=one_off
         )
 
     def similar(
@@ -119,6 +132,7 @@ class Finding(LibraryBase):
         file: str | os.PathLike[str] | None = None,
         limit: int = 10,
         filters: "Filters | None" = None,
+        space: str | None = None,
     ) -> Hits:
         """Find the clips that sound most like a clip, or like any audio file.
 
@@ -127,6 +141,7 @@ class Finding(LibraryBase):
             file: An audio file that need not be in the library, and is not added.
             limit: How many hits at most.
             filters: Only clips like this.
+            space: Compare them as a CLAP model hears them, as for `search`; by the built-in measure when `None`.
 
         Returns:
             Hits by falling score, max(0, cosine similarity) of the sounds; the clip itself is not among them.
@@ -138,19 +153,18 @@ class Finding(LibraryBase):
             IndexingError: The index cannot be read.
             AudioError: The file is no audio.
         """
-        from audiolib import similar
-
         if (clip is None) == (file is None):
             raise InvalidInputError("Give either a clip or a file to compare with.")
         _check_limit(limit)
         self._require()
         own = None
+        listener = Listener(self._catalogue, space)
         if file is not None:
-            vector = similar.vector_of_file(Path(file))
+            vector = listener.file(Path(file))
         else:
             sidecar = self._sidecar(clip.id if isinstance(clip, Clip) else clip)  # type: ignore[arg-type]
-            vector, own = similar.vector_of_clip(sidecar), sidecar.clip.id
-        return self._finder.nearest(vector, space=similar.SPACE, limit=limit, filters=filters, without=own)
+            vector, own = listener.clip(sidecar), sidecar.clip.id
+        return self._finder.nearest(vector, space=listener.space, limit=limit, filters=filters, without=own)
 
     def play(self, clip: Clip | str | os.PathLike[str]) -> Clip:
         """Play a clip and wait for its end.

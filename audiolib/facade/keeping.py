@@ -10,6 +10,7 @@ from audiolib.requests import Progress
 
 if TYPE_CHECKING:
     from audiolib.checking.findings import CheckReport
+    from audiolib.listening import SpaceReport
     from audiolib.transcripts import TranscribeReport
 
 
@@ -53,6 +54,23 @@ class Keeping(LibraryBase):
         return replace(
             report, completed=completed, measured=len(measured), broken=(*report.broken, *unreadable)
         )
+
+    def index_space(self, space: str = "clap", *, progress: Progress | None = None) -> "SpaceReport":
+        """Let a CLAP model hear every clip that it has not heard, for `search` and `similar` in its space.
+
+        Args:
+            space: The model's name or folder; `clap` for the one that is in use, or the best that is here.
+            progress: Called with the clips done and the clips in all.
+
+        Raises:
+            LibraryError: There is no library, it is of a newer format, or in use.
+            IndexingError: There is no such model on this machine, or the index cannot be written.
+            OSError: A sidecar cannot be written.
+        """
+        from audiolib.listening import fill_space
+
+        self._require()
+        return fill_space(self._folder, self._catalogue, space, progress=progress)
 
     def check(
         self, *, repair: bool = False, quick: bool = False, progress: Progress | None = None
