@@ -111,6 +111,24 @@ class Models:
 
         return Path(os.path.abspath(pull_model(name, progress=progress)))
 
+    def convert(self, folder: Path, *, progress: Progress | None = None) -> "Sequence[Path]":
+        """Write a checkpoint's pickled tensors (`pytorch_model.bin`) again as safetensors; the pickles stay.
+
+        Args:
+            folder: The checkpoint, in the Hugging Face layout.
+            progress: Called with the tensors done and the tensors in all.
+
+        Returns:
+            The files that were written.
+
+        Raises:
+            CheckpointError: There are no pickles, or they hold anything but tensors; nothing in them was run.
+            OSError: A file cannot be written.
+        """
+        from generation.convert import convert
+
+        return convert(folder, progress=progress)
+
 
 def _why(settings: Settings, model: str | None) -> str:
     if model:

@@ -24,6 +24,7 @@ STARTER = "starter"
 PREFERRED = "facebook/musicgen-small"
 """What is used when nothing is named and it is on this machine already; else the starter."""
 
+_MODEL_TYPES = ("musicgen", "musicgen_melody")
 _CHUNK = 1 << 20
 
 
@@ -129,13 +130,13 @@ def list_models() -> list[FoundModel]:
     found: dict[str, FoundModel] = {}
     for folder in models_dirs():
         for config in sorted(folder.glob("*/config.json")):
-            if _model_type(config) == "musicgen":
+            if _model_type(config) in _MODEL_TYPES:
                 name = repository_name(config.parent.name)
                 found.setdefault(name, FoundModel(model_id=name, path=config.parent))
     for folder in sorted(_hub_cache().glob("models--*--*")):
         name = folder.name.removeprefix("models--").replace("--", "/", 1)
         path = _cached_snapshot(name)
-        if path is not None and _model_type(path / "config.json") == "musicgen":
+        if path is not None and _model_type(path / "config.json") in _MODEL_TYPES:
             found.setdefault(name, FoundModel(model_id=name, path=path))
     return list(found.values())
 
@@ -197,7 +198,12 @@ def weight_files(folder: Path) -> list[Path]:
     whole = folder / "model.safetensors"
     if not whole.is_file():
         raise CheckpointError(
-            f"{folder} has no model.safetensors; pull the model again with `audiolib models pull`."
+            f"{folder} has no model.safetensors; "
+            + (
+                f"make it from its pickles with `audiolib models convert {folder}`."
+                if any(folder.glob("pytorch_model*.bin"))
+                else "pull the model again with `audiolib models pull`."
+            )
         )
     return [whole]
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from generation.checkpoints import models_dirs, repository_name
+from generation.convert import INDEX as PICKLE_INDEX
+from generation.convert import convert, pickled_weights
 from generation.errors import DownloadError
+
+_log = logging.getLogger(__name__)
 
 _PATTERNS = [
     "*.json",
@@ -20,17 +25,24 @@ _PATTERNS = [
 ]
 """Weights without pickles, tokenizers and cards of MusicGen, Whisper and sentence-transformers repositories."""
 
+_PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
+"""Asked for only where a repository has nothing better."""
+
 _PATIENCE = 30.0  # seconds for the hub's first answer
 
 
 def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None) -> Path:
     """Download a repository into the first model folder and return where it lies.
 
+    One that holds pickles alone, as Meta's medium and large models, is converted to safetensors; nothing in the pickles
+    is run, and they are removed afterwards.
+
     Args:
         name: `owner/name` on the hub; `musicgen-small` stands for `facebook/musicgen-small`.
         progress: Called with the bytes done and the bytes in all.
 
     Raises:
+        CheckpointError: pickles hold anything but tensors.
         DownloadError: the name is wrong, the hub is not reachable, `HF_HUB_OFFLINE` is set, or the disk is full.
     """
     from huggingface_hub import constants, errors, model_info, snapshot_download
@@ -46,8 +58,11 @@ def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None)
     options: dict[str, Any] = {} if progress is None else {"tqdm_class": _reporter(progress)}
     try:
         # Asked first: without the hub `snapshot_download` takes a folder that is there for a download.
-        commit = model_info(repository, timeout=_PATIENCE).sha
-        snapshot_download(repository, revision=commit, local_dir=target, allow_patterns=_PATTERNS, **options)
+        info = model_info(repository, timeout=_PATIENCE)
+        names = [sibling.rfilename for sibling in info.siblings or []]
+        pickled = not any(name.endswith((".safetensors", ".npz")) for name in names)
+        patterns = [*_PATTERNS, *(_PICKLES if pickled else [])]
+        snapshot_download(repository, revision=info.sha, local_dir=target, allow_patterns=patterns, **options)
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise DownloadError(
             f"The hub has no public repository {repository!r} (or it needs HF_TOKEN)."
@@ -63,9 +78,21 @@ def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None)
         raise DownloadError(
             f"{repository} could not be downloaded: {reason.rstrip('.')}.{way_out}"
         ) from error
+    if pickled and pickled_weights(target):
+        _replace_pickles(target)
     if not any(target.glob("*.safetensors")) and not any(target.glob("*.npz")):
-        raise DownloadError(f"{repository} publishes no safetensors weights, so it cannot be used as it is.")
+        raise DownloadError(f"{repository} publishes no weights that can be used.")
     return target
+
+
+def _replace_pickles(folder: Path) -> None:
+    pickles = pickled_weights(folder)
+    _log.warning(
+        "Only pickles are published: their tensors are written again as safetensors, and nothing in them is run."
+    )
+    convert(folder)
+    for path in [*pickles, folder / PICKLE_INDEX]:
+        path.unlink(missing_ok=True)
 
 
 def _reporter(progress: Callable[[int, int], None]) -> type[Any]:

@@ -1,6 +1,7 @@
 """`audiolib models`: checkpoints on this machine, and getting more."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -86,6 +87,24 @@ def pull_command(name: str, as_json: bool) -> None:
         output.json_line({"model": name, "path": str(path)})
     else:
         output.result(output.short_path(path))
+
+
+@models_command.command("convert", short_help="Make safetensors of a model's pickles.")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@json_option
+def convert_command(folder: Path, as_json: bool) -> None:
+    """Write the tensors of FOLDER's pytorch_model.bin again as safetensors, so that the model can be used.
+
+    Nothing that the pickle says is run: only tensors are read, anything else is refused. `models pull` does this by
+    itself where a repository has pickles alone.
+    """
+    with output.bar(folder.name, "tensor") as update:
+        written = _models().convert(folder, progress=update)
+    for path in written:
+        if as_json:
+            output.json_line({"path": str(path.resolve()), "size": path.stat().st_size})
+        else:
+            output.result(f"{output.short_path(path)}  {path.stat().st_size / 1e6:,.0f} MB")
 
 
 def _models() -> "Models":

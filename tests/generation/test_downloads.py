@@ -24,11 +24,11 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PULL = """
 import json, sys
 from generation.downloads import pull_model
-from generation.errors import DownloadError
+from generation.errors import GenerationError
 steps = []
 try:
     path = pull_model(sys.argv[1], progress=lambda done, total: steps.append((done, total)))
-except DownloadError as error:
+except GenerationError as error:
     print(json.dumps({"error": str(error)}))
 else:
     print(json.dumps({"path": str(path), "steps": steps}))
@@ -124,6 +124,24 @@ def pull(name: str, hub: Hub, tmp_path: Path, **environment: str) -> dict[str, A
     return result
 
 
+def test_pickles_alone_are_converted_and_go(
+    hub: Hub, reference: Any, reference_folder: Path, tmp_path: Path
+) -> None:
+    import io
+
+    import torch
+
+    stream = io.BytesIO()
+    torch.save(reference.state_dict(), stream)
+    others = {name: data for name, data in files_of(reference_folder).items() if ".safetensors" not in name}
+    hub.repositories["facebook/musicgen-old"] = {**others, "pytorch_model.bin": stream.getvalue()}
+    result = pull("musicgen-old", hub, tmp_path)
+    path = Path(result["path"])
+    assert {entry.name for entry in path.iterdir() if entry.is_file()} == {*others, "model.safetensors"}
+    expected = MusicGen.from_pretrained(reference_folder).generate("calm", max_steps=6, seed=1)
+    assert (MusicGen.from_pretrained(path).generate("calm", max_steps=6, seed=1) == expected).all()
+
+
 def test_a_pulled_model_can_be_used(hub: Hub, tiny_folder: Path, tmp_path: Path) -> None:
     files = files_of(tiny_folder)
     extra = {
@@ -167,9 +185,11 @@ def test_repositories_that_do_not_exist(hub: Hub, tmp_path: Path, name: str) -> 
     assert not (tmp_path / "models").exists() or not any((tmp_path / "models").rglob("*.json"))
 
 
-def test_a_repository_of_pickles(hub: Hub, tiny_folder: Path, tmp_path: Path) -> None:
+def test_a_repository_of_broken_pickles_or_without_weights(hub: Hub, tmp_path: Path) -> None:
     hub.repositories["me/model"] = {"config.json": b"{}", "pytorch_model.bin": b"pickle"}
-    assert "no safetensors" in pull("me/model", hub, tmp_path)["error"]
+    assert "no zip archive of torch.save" in pull("me/model", hub, tmp_path)["error"]
+    hub.repositories["me/empty"] = {"config.json": b"{}", "notes.bin": b"pickle"}
+    assert "no weights that can be used" in pull("me/empty", hub, tmp_path)["error"]
 
 
 @pytest.mark.parametrize("there_already", [False, True])
