@@ -1,5 +1,7 @@
 """Where on this machine a model's folder is; nothing is ever downloaded from here."""
 
+import os
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +17,8 @@ def in_models_dirs(name: str, models_dirs: Sequence[Path], files: Sequence[str])
 
 def in_hub_cache(repo_id: str, files: Sequence[str]) -> Path | None:
     """The snapshot of a Hugging Face repository in the local cache, if all the files are in it."""
+    if not (_hub_cache() / f"models--{repo_id.replace('/', '--')}").is_dir():
+        return None  # the usual case, without the hub's client, which takes a second to import
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -26,6 +30,18 @@ def in_hub_cache(repo_id: str, files: Sequence[str]) -> Path | None:
         return None
     folder = Path(found).parent
     return folder if holds(folder, files) else None
+
+
+def _hub_cache() -> Path:
+    """Hugging Face's cache, as its client finds it."""
+    loaded = sys.modules.get("huggingface_hub.constants")
+    if loaded is not None:
+        return Path(loaded.HF_HUB_CACHE)
+    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    if named:
+        return Path(named).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(home).expanduser() / "hub"
 
 
 def in_package(package: str, folder: str, files: Sequence[str]) -> Path | None:

@@ -93,6 +93,27 @@ def test_an_added_file_waits_too(library: AudioLibrary, tmp_path: Path) -> None:
     assert sidecar_of(added)["transcription"]["state"] == "pending"
 
 
+def test_add_listens_when_it_is_asked_to(
+    library: AudioLibrary, clip: Clip, tmp_path: Path, cli: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    here = tmp_path / "models"
+    here.mkdir()
+    make_whisper(here / "whisper-tiny", "good morning")
+    monkeypatch.setenv("AUDIOLIB_MODELS", str(here))
+    for name, frequency in (("one", 9), ("two", 13)):
+        soundfile.write(tmp_path / f"{name}.wav", np.sin(np.arange(16_000) / frequency) / 2, 16_000)
+    where = ("--library", str(library.path))
+    said = cli("add", str(tmp_path / "one.wav"), *where)
+    assert said.exit_code == 0, said.output
+    assert next(iter(library.list())).has_speech is None
+    assert cli("add", str(tmp_path / "two.wav"), "--transcribe", *where).exit_code == 0
+    newest, before, _ = library.list()
+    assert (newest.title, newest.transcript) == ("two", "good morning")
+    assert before.transcript is None, "only what was added"
+    assert library.get(clip.id).transcript is None
+
+
 def test_the_command_tells_what_it_did(
     library: AudioLibrary, clip: Clip, whispers: dict[str, Path], cli: Callable[..., Result]
 ) -> None:
