@@ -7,7 +7,9 @@ restless nostalgic eerie warm cold solemn euphoric sleepy anxious majestic tende
 romantic sinister peaceful urgent bittersweet heroic lazy frantic spiritual melancholic groovy""".split()
 _GENRES = """ambient|rock|jazz|techno|house|folk|blues|orchestral|hip hop|lo-fi|synthwave|drum and bass|reggae
 |country|metal|punk|classical|baroque|bossa nova|salsa|afrobeat|trap|dubstep|disco|funk|soul|gospel|chiptune
-|minimalist|cinematic|trance|flamenco|celtic|klezmer|swing|waltz|tango|post-rock|shoegaze|industrial""".split("|")
+|minimalist|cinematic|trance|flamenco|celtic|klezmer|swing|waltz|tango|post-rock|shoegaze|industrial""".split(
+    "|"
+)
 _INSTRUMENTS = """piano|acoustic guitar|electric guitar|violin|cello|flute|saxophone|trumpet|drums|hand drums
 |synth pads|analog bass|upright bass|harp|organ|accordion|banjo|mandolin|marimba|vibraphone|steel drums|choir
 |whistling|clarinet|oboe|french horn|strings|brass|kalimba|sitar|harmonica|glockenspiel|808s|arpeggios|rhodes
@@ -19,7 +21,9 @@ _PLACES = """a rainy night|a long drive|a busy market|an empty church|a space st
 _EXTRAS = """with a slow build|at 90 BPM|at 128 BPM|in a minor key|in a major key|with heavy reverb|with a walking bass
 |without drums|with a sparse arrangement|with a catchy hook|fading into silence|in three-four time|with a long intro
 |recorded live|with tape hiss|and a soaring melody|with syncopated rhythms|with dissonant chords|with a call and
- response|over a steady pulse|with sudden stops|layered and dense|simple and clear|with a key change""".split("|")
+ response|over a steady pulse|with sudden stops|layered and dense|simple and clear|with a key change""".split(
+    "|"
+)
 _FORMS = (
     "{mood} {genre} with {one} and {two}",
     "{genre} for {place}, {mood} {one}, {extra}",

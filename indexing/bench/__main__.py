@@ -1,0 +1,119 @@
+"""`python -m indexing.bench`: how fast the index is on this machine, beside what is asked of it."""
+
+import argparse
+import ctypes
+import ctypes.util
+import importlib.util
+import json
+import logging
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from indexing.bench import measure
+from indexing.bench.captions import captions
+from indexing.bench.library import build
+
+_QUERIES = 200
+
+logger = logging.getLogger("indexing.bench")
+
+
+def main() -> None:
+    """Builds a table, measures it, prints JSON or a table of the figures."""
+    parser = argparse.ArgumentParser(prog="python -m indexing.bench", description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000, help="of the table that is searched (100,000)")
+    parser.add_argument("--real", type=int, default=4_000, help="captions that are really embedded (4,000)")
+    parser.add_argument("--rounds", type=int, default=50, help="of each measurement (50)")
+    parser.add_argument("--add", type=int, default=2_000, help="rows that are embedded and added (2,000)")
+    parser.add_argument("--texts", type=int, default=256, help="embedded at each length (256)")
+    parser.add_argument(
+        "--folder", type=Path, help="keep the table and the vectors here; else a temporary one"
+    )
+    parser.add_argument("--json", action="store_true", help="figures as one JSON object")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("indexing.bench").setLevel(logging.INFO)
+    with tempfile.TemporaryDirectory() as temporary:
+        figures = _measure(options, options.folder or Path(temporary))
+    _print(figures, as_json=options.json)
+
+
+def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    _load_blas()
+    from indexing import remembered
+    from indexing.embed import load_embedder
+    from indexing.store import ClipIndex
+
+    embedder = load_embedder()
+    logger.info("embedding %s captions", options.real + _QUERIES)
+    texts, asked = captions(options.real), captions(_QUERIES, seed=1)
+    vectors = remembered.embed(embedder, texts, folder)
+    queries = remembered.embed(embedder, asked, folder)
+
+    shutil.rmtree(folder / "index", ignore_errors=True)
+    index = ClipIndex(folder / "index")
+    truth, writing = build(folder / "index", options.rows, texts=texts, vectors=vectors, queries=queries)
+    began = time.perf_counter()
+    index.optimise()
+    figures: dict[str, Any] = {
+        "rows": options.rows,
+        "write_s": writing,
+        "index_s": time.perf_counter() - began,
+        "recall_at_10": measure.recall(index, queries, truth.rows),
+    }
+    timings = measure.questions(index, asked, queries, rounds=options.rounds)
+    logger.info("writing")
+    timings |= {
+        f"ageing, {name}": timing for name, timing in measure.ageing(index, queries, writes=50).items()
+    }
+    figures["milliseconds"] = {name: asdict(timing) for name, timing in timings.items()}
+    figures["texts_per_s"] = measure.embedding(embedder, texts=options.texts)
+    figures["adding"] = measure.adding(ClipIndex(folder / "index"), embedder, rows=options.add, words=20)
+    figures["disk_mb"] = sum(f.stat().st_size for f in (folder / "index").rglob("*") if f.is_file()) / 1e6
+    figures["max_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000
+    return figures
+
+
+def _load_blas() -> None:
+    """An optimised matrix library for MLX on Linux, which its user has to bring: audiolib loads the same."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost dear on a machine in use
+    torch = importlib.util.find_spec("torch")
+    inside = [
+        Path(folder, "lib", "libtorch_cpu.so")
+        for folder in (torch and torch.submodule_search_locations) or ()
+    ]
+    for library in (ctypes.util.find_library("openblas"), *map(str, inside)):
+        try:
+            if library and sys.platform == "linux":
+                ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+                return
+        except OSError as error:
+            logger.info("%s", error)
+
+
+def _print(figures: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures))
+        return
+    print(f"{'milliseconds':<36}{'p50':>8}{'p90':>8}{'best':>8}")
+    for name, timing in figures["milliseconds"].items():
+        print(f"{name:<36}{timing['p50']:>8.1f}{timing['p90']:>8.1f}{timing['best']:>8.1f}")
+    print()
+    for words, speed in figures["texts_per_s"].items():
+        print(f"{f'texts of {words} words, a second':<36}{speed:>8.0f}")
+    for name, value in figures["adding"].items():
+        print(f"{f'adding, {name}':<36}{value:>8.1f}")
+    for name in ("rows", "write_s", "index_s", "recall_at_10", "disk_mb", "max_rss_mb"):
+        print(f"{name:<36}{figures[name]:>8.4g}" if name != "rows" else f"{name:<36}{figures[name]:>8,}")
+
+
+if __name__ == "__main__":
+    main()
