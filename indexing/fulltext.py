@@ -34,10 +34,12 @@ class KeywordMatches:
 
     Attributes:
         ranking: Ids, best first, with their BM25.
+        worth: What the ids are ordered by: BM25, lowered for what is not wanted.
         corrections: For words that no clip has, those a letter away that some have.
     """
 
     ranking: tuple[tuple[str, float], ...]
+    worth: tuple[float, ...]
     corrections: Mapping[str, tuple[str, ...]]
 
     def matched(self, words: Words, document: Document) -> tuple[str, ...]:
@@ -54,6 +56,16 @@ class KeywordMatches:
                 found += [f"{typed} -> {taken}"] if taken else []
         found += [f"{tempo} bpm" for tempo in words.tempos if document.keeps(tempo)]
         return tuple(found)
+
+    def places(self, tie: float) -> dict[str, int]:
+        """Places from 1; what is worth at least `tie` of the first of a place shares it."""
+        places: dict[str, int] = {}
+        place, first = 0, math.inf
+        for number, ((id, _), worth) in enumerate(zip(self.ranking, self.worth, strict=True), 1):
+            if worth < tie * first:
+                place, first = number, worth
+            places[id] = place
+        return places
 
     def coverage(self, words: Words, documents: Mapping[str, Document]) -> dict[str, float]:
         """How much of the query each document has, 0 to 1.
@@ -124,7 +136,11 @@ def find_words(
         read = documents.of(id for id, _ in found)
     scored = [(id, score, score * fitness(words, read.get(id))) for id, score in found]
     scored.sort(key=lambda row: (-row[2], row[0]))
-    return KeywordMatches(ranking=tuple((id, score) for id, score, _ in scored), corrections=corrections)
+    return KeywordMatches(
+        ranking=tuple((id, score) for id, score, _ in scored),
+        worth=tuple(worth for _, _, worth in scored),
+        corrections=corrections,
+    )
 
 
 def fitness(words: Words, document: Document | None) -> float:

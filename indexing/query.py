@@ -36,10 +36,12 @@ _FUSED: Final = 100
 # query's words that it has: above all where it has all of them, the less the longer the query, for nobody
 # describes a clip in its own words by chance; and not at all below a share that common words make up.
 _MEANING_CONSTANT: Final = 5
-_WORDS_CONSTANT: Final = 20
+_WORDS_CONSTANT: Final = 10
 _WORDS_WEIGHT: Final = 24.0
 _POWER_PER_WORD: Final = 0.8
 _LEAST_SHARE: Final = 0.3
+# Scores by words this near share a place, so that meaning decides between them.
+_TIE: Final = 0.98
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +137,7 @@ class _Search:
     def by_meaning(self, limit: int, offset: int) -> list[Hit]:
         ids = self._nearest(limit, offset)
         why = {id: Explanation(semantic_rank=place) for place, id in enumerate(ids, offset + 1)}
-        return self._hits(ids, why, KeywordMatches(ranking=(), corrections={}))
+        return self._hits(ids, why, KeywordMatches(ranking=(), worth=(), corrections={}))
 
     def by_words(self, limit: int, offset: int) -> list[Hit]:
         matches = find_words(
@@ -153,7 +155,7 @@ class _Search:
         candidates = (
             list(by_words) if self._words.phrases and by_words else [*near, *(by_words.keys() - set(near))]
         )
-        fused = self._fuse(candidates, {id: n for id, (n, _) in by_words.items()}, matches)
+        fused = self._fuse(candidates, matches)
         ranks = {id: n for n, id in enumerate(near, 1)}
         why = {
             id: Explanation(
@@ -178,9 +180,7 @@ class _Search:
         found = self._index.nearest(self._vector, where=self._where, limit=limit, offset=offset)
         return [hit.id for hit in found]
 
-    def _fuse(
-        self, candidates: Sequence[str], by_words: Mapping[str, int], matches: KeywordMatches
-    ) -> dict[str, float]:
+    def _fuse(self, candidates: Sequence[str], matches: KeywordMatches) -> dict[str, float]:
         """Weighted reciprocal rank fusion; the more of the query's words a clip has, the more they count."""
         similarity = self._similarities(candidates)
         documents = self._documents.of(candidates)
@@ -190,7 +190,7 @@ class _Search:
         for place, id in enumerate(nearest, 1):
             fused[id] += _reciprocal(place, _MEANING_CONSTANT)
         power = _POWER_PER_WORD * self._words.things
-        for id, place in by_words.items():
+        for id, place in matches.places(_TIE).items():
             if id in fused:
                 share = max(0.0, coverage.get(id, 0.0) - _LEAST_SHARE) / (1 - _LEAST_SHARE)
                 fused[id] += _WORDS_WEIGHT * share**power * _reciprocal(place, _WORDS_CONSTANT)
