@@ -22,6 +22,7 @@ from audiolib.settings import Settings
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
 
 from library_files import clips_of

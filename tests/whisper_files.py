@@ -21,7 +21,13 @@ DIMENSIONS = {
 
 
 def make_whisper(folder: Path, words: str, *, no_speech: bool = False) -> Path:
-    """Write a model that finds `words` in everything, surely; with `no_speech` it also says that nobody spoke.
+    """Write a model that finds `words` in everything, surely; with `no_speech` it also says that nobody spoke."""
+    text = f"<|0.00|> {words}<|0.10|>" if words else "<|0.00|>"
+    return make_scripted(folder, text, no_speech=no_speech)
+
+
+def make_scripted(folder: Path, text: str, *, no_speech: bool = False) -> Path:
+    """Write a model that writes `text`, with timestamps like `<|1.00|>`, for every window.
 
     Only the positions speak: each is an axis of the embedding, which only the token that comes next shares.
     """
@@ -35,9 +41,8 @@ def make_whisper(folder: Path, words: str, *, no_speech: bool = False) -> Path:
     weights = {name: mx.zeros(value.shape) for name, value in parameters if name != "alignment_heads"}
     tokenizer = get_tokenizer(multilingual=True, num_languages=99, language="en", task="transcribe")
     first = tokenizer.no_speech if no_speech else tokenizer.to_language_token("en")
-    begin, end = tokenizer.timestamp_begin, tokenizer.timestamp_begin + 5
-    text = tokenizer.encode(f" {words}") if words else []
-    following = [first, tokenizer.transcribe, begin, *text, *([end] if text else []), tokenizer.eot]
+    written = tokenizer.encode(text, allowed_special="all")
+    following = [first, tokenizer.transcribe, *written, tokenizer.eot]
     axes = {token: axis for axis, token in enumerate(dict.fromkeys(following))}
     positions = np.zeros((DIMENSIONS["n_text_ctx"], DIMENSIONS["n_text_state"]), np.float32)
     embedding = np.zeros((DIMENSIONS["n_vocab"], DIMENSIONS["n_text_state"]), np.float32)
