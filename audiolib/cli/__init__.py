@@ -19,6 +19,8 @@ _MODULES = {
     "rate": "audiolib.cli.rate",
     "remove": "audiolib.cli.remove",
     "trash": "audiolib.cli.trash",
+    "duplicates": "audiolib.cli.duplicates",
+    "stats": "audiolib.cli.stats",
     "export": "audiolib.cli.export",
     "regenerate": "audiolib.cli.regenerate",
     "index": "audiolib.cli.index",
