@@ -238,6 +238,7 @@ def crashed(library: AudioLibrary, action: str, clip: Clip, at: str) -> None:
     assert result.returncode == -signal.SIGKILL, result.stderr
 
 
+@pytest.mark.slow  # every step is crashed at by test_crash.py as well, which looks less closely at the files
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 class TestCrashes:
     @pytest.mark.parametrize(
