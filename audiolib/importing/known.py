@@ -17,7 +17,7 @@ from typing import Any, Final
 from audiolib.errors import LibraryError
 from audiolib.folder import LibraryFolder
 from audiolib.importing.scanning import SUFFIXES, Found
-from audiolib.sidecars import read_sidecar
+from audiolib.sidecars import Sidecar, read_sidecar
 
 JOURNAL_NAME: Final = "imports.jsonl"
 _log = logging.getLogger(__name__)
@@ -46,8 +46,12 @@ class KnownSounds:
         self._files: dict[str, tuple[int, int, Digests]] = {}
         self._elsewhere: dict[str, Path] = {}
 
-    def load(self) -> None:
-        """Read the index, the sidecars that it lacks, and the journal."""
+    def load(self) -> list[Sidecar]:
+        """Read the index, the sidecars that it lacks, and the journal.
+
+        Returns:
+            The sidecars that have no row.
+        """
         self._ids.clear()
         paths = {path.stem: path for path in self._folder.sidecar_paths()}
         self._elsewhere = {
@@ -57,15 +61,18 @@ class KnownSounds:
         for clip_id, *digests in zip(rows["id"], rows["sha256"], rows["audio_sha256"], strict=True):
             if paths.pop(clip_id, None):
                 self._note(clip_id, digests)
+        without_rows = []
         for clip_id, path in paths.items():
             try:
-                clip = read_sidecar(path).clip
+                sidecar = read_sidecar(path)
             except (LibraryError, OSError) as error:
                 _log.info("%s", error)
                 continue
-            self._note(clip_id, [clip.sha256, clip.audio_sha256])
+            without_rows.append(sidecar)
+            self._note(clip_id, [sidecar.clip.sha256, sidecar.clip.audio_sha256])
         self._read_to = 0
         self.catch_up()
+        return without_rows
 
     def catch_up(self) -> None:
         """Read what this and other processes wrote to the journal since the last time."""

@@ -5,10 +5,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +24,7 @@ from audiolib.requests import Progress
 from audiolib.sidecars import Sidecar
 
 _MOST_THREADS: Final = 8
+_MOST_WITHOUT_ROWS: Final = 1_000
 _BATCH: Final = 64
 _BATCH_SECONDS: Final = 2.0  # nobody waits longer for the word that a file is safe
 
@@ -40,8 +40,8 @@ class Present:
     digests: Digests
 
 
-Ready = Callable[[], ReadFile | Present | LeftOut]
-"""Waits for a file that is being read."""
+Reading = Future[ReadFile | Present | LeftOut]
+"""A file that is being read."""
 
 
 class Importer:
@@ -89,14 +89,18 @@ class Importer:
             options: How it is taken in.
             progress: Called with the files done and the files in all.
         """
-        self._known.load()
+        without_rows = self._known.load()
+        if (
+            0 < len(without_rows) <= _MOST_WITHOUT_ROWS
+        ):  # of a run that was killed; more is a matter for `index`
+            self._catalogue.add(without_rows)
         waiting: list[tuple[ImportOutcome, Sidecar | None]] = []
         done, since = 0, time.monotonic()
         try:
-            for outcome, sidecar in self._outcomes(items, options):
+            for result in self._outcomes(items, options):
                 if not waiting:
                     since = time.monotonic()
-                waiting.append((outcome, sidecar))
+                waiting += [result] if result else []
                 if len(waiting) >= _BATCH or time.monotonic() - since >= _BATCH_SECONDS:
                     settled = self._settle(waiting)
                     done += len(settled)
@@ -121,11 +125,14 @@ class Importer:
 
     def _outcomes(
         self, items: Iterable[Found | LeftOut], options: ImportOptions
-    ) -> Iterator[tuple[ImportOutcome, Sidecar | None]]:
-        """What came of each, in order; stored, but not indexed yet."""
-        for item, ready in self._read_ahead(items):
+    ) -> Iterator[tuple[ImportOutcome, Sidecar | None] | None]:
+        """What came of each, in order; stored, but not indexed yet. `None` while one takes its time."""
+        for item, reading in self._read_ahead(items):
+            while not reading.done():
+                if wait([reading], timeout=_BATCH_SECONDS).not_done:
+                    yield None
             try:
-                yield self._store(item, ready(), options)
+                yield self._store(item, reading.result(), options)
             except NotAddedError as error:
                 yield ImportOutcome(source=item.path, status="failed", reason=str(error)), None
 
@@ -146,10 +153,10 @@ class Importer:
             self._known.write(read.found, read.digests, clip_id=None)
         return ImportOutcome(source=item.path, status="present", id=read.id), None
 
-    def _read_ahead(self, items: Iterable[Found | LeftOut]) -> Iterator[tuple[Found | LeftOut, Ready]]:
-        """The files in order, each with what waits for its reading; a few threads read ahead."""
+    def _read_ahead(self, items: Iterable[Found | LeftOut]) -> Iterator[tuple[Found | LeftOut, Reading]]:
+        """The files in order, each with its reading; a few threads read ahead."""
         threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1))
-        queue: deque[tuple[Found | LeftOut, Ready]] = deque()
+        queue: deque[tuple[Found | LeftOut, Reading]] = deque()
         self._stop.clear()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="import")
         try:
@@ -164,16 +171,16 @@ class Importer:
             pool.shutdown(wait=True, cancel_futures=True)
             self._stop.clear()
 
-    def _begin(self, item: Found | LeftOut, pool: ThreadPoolExecutor) -> Ready:
+    def _begin(self, item: Found | LeftOut, pool: ThreadPoolExecutor) -> Reading:
         if isinstance(item, LeftOut):
-            return partial(_same, item)
+            return _done(item)
         digests = self._known.digests_of(item)
         present = self._known.id_of(digests) if digests else None
         if digests and present:
-            return partial(_same, Present(found=item, id=present, digests=digests))
-        return pool.submit(self._read, item).result
+            return _done(Present(found=item, id=present, digests=digests))
+        return pool.submit(self._read, item)
 
-    def _read(self, found: Found) -> ReadFile | Present:
+    def _read(self, found: Found) -> ReadFile | Present | LeftOut:
         """Read one file, in a thread."""
         try:
             return self._read_whole(found)
@@ -201,5 +208,7 @@ class Importer:
         return ReadFile(found=found, sha256=sha256, sound=sound, texts=texts, origin=origin)
 
 
-def _same(item: Present | LeftOut) -> Present | LeftOut:
-    return item
+def _done(item: Present | LeftOut) -> Reading:
+    reading: Reading = Future()
+    reading.set_result(item)
+    return reading

@@ -373,18 +373,60 @@ class TestManyFiles:
         ]
         assert opened == [files[2]]
 
-    def test_a_run_that_stops_in_the_middle_goes_on(self, library: AudioLibrary, tmp_path: Path) -> None:
-        write_album(tmp_path / "in", 9)
-        outcomes = library.add_all([tmp_path / "in"])
-        next(outcomes)
-        outcomes.close()  # type: ignore[attr-defined]  # a generator, as Ctrl+C ends it
-        stored = {clip.id for clip in library.list()}
+    def test_a_run_that_stops_in_the_middle_goes_on(
+        self, library: AudioLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from indexing.store import ClipIndex
 
-        assert ClipIndex(library.path / "index").ids() == stored
+        write_album(tmp_path / "in", 6)
+        storing = run.store
+        calls: list[object] = []
+
+        def interrupted(*arguments: Any, **options: Any) -> Any:
+            calls.append(arguments)
+            if len(calls) == 4:
+                raise KeyboardInterrupt
+            return storing(*arguments, **options)
+
+        monkeypatch.setattr(run, "store", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            add(library, tmp_path / "in")
+        stored = {clip.id for clip in library.list()}
+        assert len(stored) == 3
+        assert ClipIndex(library.path / "index").ids() == stored  # though no batch was full
         rest = add(AudioLibrary(library.path), tmp_path / "in")
-        assert len([outcome for outcome in rest if outcome.status == "added"]) == 9 - len(stored)
-        assert len(list(library.list())) == 9
+        assert [outcome.status for outcome in rest] == ["present"] * 3 + ["added"] * 3
+
+    def test_a_long_file_keeps_nobody_waiting(
+        self, library: AudioLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files = write_album(tmp_path / "in", 3)
+        go_on = threading.Event()
+        reading = run.read_sound
+
+        def slow(path: Path, **options: Any) -> Any:
+            if path == files[2]:
+                go_on.wait(timeout=60)
+            return reading(path, **options)
+
+        monkeypatch.setattr(run, "read_sound", slow)
+        monkeypatch.setattr(run, "_BATCH_SECONDS", 0.05)
+        outcomes = library.add_all([tmp_path / "in"])
+        assert [next(outcomes).source for _ in range(2)] == files[:2]
+        assert not go_on.is_set()
+        go_on.set()
+        assert next(outcomes).source == files[2]
+
+    def test_rows_that_a_killed_run_did_not_write_are_written(
+        self, library: AudioLibrary, tmp_path: Path
+    ) -> None:
+        from indexing.store import ClipIndex
+
+        clip = library.add(write_sound(tmp_path / "a.wav"))
+        ClipIndex(library.path / "index").remove([clip.id])
+        (outcome,) = add(AudioLibrary(library.path), tmp_path / "a.wav")
+        assert outcome.status == "present"
+        assert ClipIndex(library.path / "index").ids() == {clip.id}
 
     def test_reading_ends_soon_when_it_is_stopped(self, tmp_path: Path) -> None:
         from audiolib.importing.reading import Stopped, read_sound
@@ -458,7 +500,6 @@ class TestTrouble:
         lines = [json.loads(line) for line in again.stdout.splitlines()]
         assert len(lines) == 4
         library = AudioLibrary(tmp_path / "lib")
-        library.index()
         assert len(list(library.list())) == 4
         assert len(library.search("anything")) == 4
         sounds = [path for path in files_of(tmp_path / "lib" / "audio") if path.endswith(".wav")]
