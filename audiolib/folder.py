@@ -5,6 +5,7 @@ audio/2026-11/<id>-<slug>.wav         the audio, with the recipe inside
 audio/2026-11/<id>.json               the sidecar
 audio/2026-11/<id>.codes.npz          the codec tokens of a generated clip
 index/                                LanceDB, derived from the files
+imports.jsonl                         which files were imported; a memory that can be deleted
 """
 
 import json

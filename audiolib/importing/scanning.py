@@ -16,6 +16,8 @@ SUFFIXES: Final = frozenset(
 )
 """Of the files that are taken from folders; libsndfile reads more when they are named."""
 
+_OWN_FOLDERS: Final = ("audio", "index", "trash")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
@@ -51,13 +53,12 @@ def scan(paths: Sequence[Path], *, library: Path) -> Iterator[Found | LeftOut]:
         except OSError as error:
             yield LeftOut(path=path, status="failed", reason=_cannot(path, error))
             continue
-        if stat.S_ISDIR(status.st_mode):
-            yield from (item for item in _walk(path, inside) if _fresh(item.path, seen))
-        elif not _fresh(path, seen):
-            continue
-        elif Path(os.path.realpath(path)).is_relative_to(inside / "audio"):
+        target = Path(os.path.realpath(path))
+        if any(target.is_relative_to(inside / own) for own in _OWN_FOLDERS):
             yield LeftOut(path=path, status="skipped", reason="It lies in the library already.")
-        else:
+        elif stat.S_ISDIR(status.st_mode):
+            yield from (item for item in _walk(path, inside) if _fresh(item.path, seen))
+        elif _fresh(path, seen):
             yield _file(path, status)
 
 
