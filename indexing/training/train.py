@@ -63,7 +63,7 @@ class Plan:
     steps: int = 200
     short: int = 128
     long: int = 48
-    long_from: float = 0.7
+    long_from: float = 0.6
     peak: float = 2e-3
     warm_up: int = 300
     frames_weight: float = 0.5
