@@ -8,13 +8,14 @@ from audiolib.errors import LibraryError
 from audiolib.folder import LibraryFolder
 from audiolib.rows import rows_of
 from audiolib.settings import Settings
-from audiolib.sidecars import Sidecar
+from audiolib.sidecars import Sidecar, read_sidecar
 
 if TYPE_CHECKING:
     import numpy as np
 
     from indexing.embed import Embedder
     from indexing.filters import Filters
+    from indexing.schema import IndexRow
     from indexing.store import ClipIndex
 
 _log = logging.getLogger(__name__)
@@ -71,12 +72,39 @@ class Catalogue:
         from indexing.errors import IndexingError
 
         try:
-            embedder = self.available_embedder()
-            rows = rows_of(self._folder, sidecars, embedder)
-            with self._folder.lock():
-                self._index().upsert(rows)
+            self.write(sidecars, self.available_embedder())
         except (IndexingError, LibraryError, OSError) as error:
             self._warn(f"The clip is stored but not searchable yet: {error} `audiolib index` catches up.")
+
+    def write(self, sidecars: Sequence[Sidecar], embedder: "Embedder | None") -> list["IndexRow"]:
+        """Write the rows of clips, as their sidecars are at that moment.
+
+        Words are embedded before the library is locked, because it takes its time. A clip that was edited meanwhile is
+        read and embedded again, so that an older row never comes after a newer one; one that was removed gets none.
+
+        Args:
+            sidecars: The clips' sidecars, as they were read.
+            embedder: Turns their words into vectors; pending without one.
+
+        Returns:
+            The rows that were written.
+
+        Raises:
+            IndexingError: The index cannot be written.
+            LibraryBusyError: Another process holds the lock.
+        """
+        rows = {row.id: row for row in rows_of(self._folder, sidecars, embedder)}
+        with self._folder.lock():
+            edited = []
+            for sidecar in sidecars:
+                now = _as_it_is_now(sidecar)
+                if now is None:
+                    rows.pop(sidecar.clip.id, None)
+                elif now.document != sidecar.document:
+                    edited.append(now)
+            rows |= {row.id: row for row in rows_of(self._folder, edited, embedder)}
+            self._index().upsert(list(rows.values()))
+        return list(rows.values())
 
     def remove(self, ids: Sequence[str]) -> None:
         """Take clips out of the index whose files are gone. What fails is logged: no search shows them either way.
@@ -192,3 +220,10 @@ class Catalogue:
         if sentence not in self._warned:  # once is enough, not for each of a thousand clips
             self._warned.add(sentence)
             _log.warning("%s", sentence)
+
+
+def _as_it_is_now(sidecar: Sidecar) -> Sidecar | None:
+    try:
+        return read_sidecar(sidecar.path)
+    except (LibraryError, FileNotFoundError):
+        return None

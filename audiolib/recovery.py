@@ -96,6 +96,7 @@ def restore_sidecar(
     """
     from audiolib.analyses import measure
     from audiolib.recording import read_facts
+    from audiolib.transcripts import waiting
     from generation.errors import AudioError
 
     try:
@@ -118,7 +119,7 @@ def restore_sidecar(
         return None
     path = audio.with_name(f"{clip_id}.json")
     codes = audio.with_name(f"{clip_id}.codes.npz")
-    more = {**measured, **_segments(row)}
+    more = {**measured, **(waiting() if clip.transcript is None else _segments(row))}
     with folder.lock():
         keep_aside(path)
         crashpoint("repair.kept-aside")

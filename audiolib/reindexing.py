@@ -214,12 +214,10 @@ class Reindexing:
         reader = reader or self._reader()
         embedded, done = 0, 0
         for sidecars in reader.batches(ids):
-            rows = rows_of(self._folder, sidecars, embedder)  # outside the lock: embedding takes its time
+            rows = self._catalogue.write(sidecars, embedder)
             further = _Further()
             further.collect(sidecars)
             with self._folder.lock():
-                gone = {sidecar.path.stem for sidecar in sidecars if not sidecar.path.exists()}
-                self._catalogue.index.upsert([row for row in rows if row.id not in gone])
                 further.store(self._catalogue.index)
             crashpoint("index.batch-written")
             embedded += sum(row.vector is not None for row in rows)

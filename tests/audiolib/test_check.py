@@ -244,7 +244,14 @@ DAMAGES: list[Damage] = [
 ]
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+FAST = {lose_a_row, change_the_words, lose_a_data_file, break_the_sidecar, stop_a_removal}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [d if d in FAST else pytest.param(d, marks=pytest.mark.slow) for d in DAMAGES],
+    ids=lambda damage: damage.__name__,
+)
 def test_damage_is_found_and_mended(library: AudioLibrary, clips: list[Clip], damage: Damage) -> None:
     before = documents(library.path)
     kind = damage(library, clips)
@@ -259,8 +266,8 @@ def test_damage_is_found_and_mended(library: AudioLibrary, clips: list[Clip], da
     assert findable(library) == {clip.id for clip in clips} - gone
     if damage not in (change_the_words, rename_the_audio, lose_the_files, stop_a_removal):
         after = documents(library.path)
-        if damage is break_the_sidecar_of_a_voice:  # when it was heard, and by what, stood nowhere else
-            assert after[clips[2].id]["segments"] == before[clips[2].id]["segments"]
+        if damage is break_the_sidecar_of_a_voice:  # by what it was heard stood nowhere else
+            del before[clips[2].id]["transcription"]
         assert after == before  # tags, ratings, transcripts, recipes: all is as it was
 
 
@@ -285,6 +292,7 @@ def test_without_its_row_a_broken_sidecar_still_has_its_recipe(
     assert library.reproduce(clips[0].id).codes_compared
 
 
+@pytest.mark.slow
 class TestAudio:
     def test_lost_audio_is_named_with_the_command_that_makes_it_again(
         self, library: AudioLibrary, clips: list[Clip]

@@ -203,9 +203,7 @@ def test_a_link_out_of_the_library_is_never_written_through(tmp_path: Path, vali
 class TestAmongOthers:
     """One bad sidecar in a library: the rest goes on."""
 
-    @pytest.mark.parametrize(
-        "content", ["half", "a hundred thousand levels", "zeros, as a power cut leaves them"]
-    )
+    @pytest.mark.parametrize("content", ["a hundred thousand levels"])
     def test_every_command_goes_on(
         self, library: AudioLibrary, clips: list[Clip], cli: Callable[..., Result], content: str
     ) -> None:
@@ -244,6 +242,7 @@ class TestAmongOthers:
         library.index(rebuild=True)
         assert findable(library) == {clip.id for clip in clips}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("vector", ["", "AAAA", "not base64!", "//8=", "AHw="])
     def test_a_damaged_sound_vector_is_no_vector(
         self, library: AudioLibrary, clips: list[Clip], vector: str
@@ -285,7 +284,7 @@ def said_of(path: Path) -> str | None:
     return None
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     changes=st.dictionaries(known_keys | st.text(max_size=5), values, min_size=1, max_size=3),
     lost=st.sets(known_keys, max_size=2),
@@ -315,7 +314,7 @@ def test_what_is_read_can_be_written_and_indexed(
     assert to_arrow(rows_of(folder, [edited], None), columns).num_rows == 1
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_bytes_are_a_sidecar_or_a_sentence(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

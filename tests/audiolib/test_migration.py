@@ -77,7 +77,14 @@ def migrate_by_add(library: AudioLibrary) -> None:
 
 
 @pytest.mark.parametrize(
-    "way", [migrate_by_index, migrate_by_repair, migrate_by_tag, migrate_by_generate, migrate_by_add]
+    "way",
+    [
+        migrate_by_tag,
+        *(
+            pytest.param(way, marks=pytest.mark.slow)
+            for way in (migrate_by_index, migrate_by_repair, migrate_by_generate, migrate_by_add)
+        ),
+    ],
 )
 def test_every_way_of_writing_migrates_and_keeps_everything(
     old: AudioLibrary, way: Callable[[AudioLibrary], None]
@@ -102,6 +109,7 @@ def test_every_way_of_writing_migrates_and_keeps_everything(
     assert old.check().findings == ()
 
 
+@pytest.mark.slow
 def test_audio_that_cannot_be_measured_stops_nothing(old: AudioLibrary) -> None:
     old.get(ROCK).path.write_bytes(b"fLaC")
     old.index()

@@ -100,6 +100,7 @@ def test_a_rebuilt_index_answers_the_same_and_runs_no_model_over_audio(
     assert digests(library.path) == files
 
 
+@pytest.mark.slow
 def test_another_copy_grows_apart(library: AudioLibrary, tmp_path: Path) -> None:
     shutil.copytree(library.path, tmp_path / "copy")
     copy = open_stock(tmp_path / "copy")
@@ -111,6 +112,7 @@ def test_another_copy_grows_apart(library: AudioLibrary, tmp_path: Path) -> None
     assert copy.check().findings == ()
 
 
+@pytest.mark.slow
 def test_a_reference_is_the_only_thing_that_stays_behind(library: AudioLibrary, tmp_path: Path) -> None:
     import numpy as np
 
