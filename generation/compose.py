@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from generation.decoder import MusicGenDecoder, TextMemory
+from generation.decoder import KVCache, MusicGenDecoder, TextMemory
 from generation.delay import UNKNOWN
 from generation.sampling import SamplingSettings, choose, clip_keys, guide, step_keys
 
@@ -41,45 +42,54 @@ def memories_for(
     return [decoder.remember(memory)]
 
 
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A decoder and what it is conditioned on: one of those that choose the tokens together.
+
+    Attributes:
+        decoder: The language model.
+        memories: Of the clips' rows, from `memories_for`; with guidance the rows after them go without text.
+        prefix: For a decoder without cross-attention: the states `(B, P, D)`, with guidance `(2 B, P, D)`, before the
+            tokens of the window that begins at a frame.
+        weight: Of its logits among all voices'.
+    """
+
+    decoder: MusicGenDecoder
+    memories: list[TextMemory]
+    prefix: Callable[[int], mx.array] | None = None
+    weight: float = 1.0
+
+
 def decode_steps(
-    decoder: MusicGenDecoder,
-    memories: list[TextMemory],
+    voices: Sequence[Voice],
     *,
     known: npt.NDArray[np.int32],
     prefilled: int,
     seeds: Sequence[int],
     settings: SamplingSettings,
-    first_step: int = 0,
-    prefix: mx.array | None = None,
+    first: int = 0,
 ) -> Iterator[npt.NDArray[np.int32]]:
     """Yield the tokens `(B, K)` of each step that is not prefilled, as soon as they are computed.
 
     Args:
-        decoder: The language model.
-        memories: Of the clips' rows, from `memories_for`; with guidance the rows after them go without text.
+        voices: One decoder, or several with the same codebooks, whose logits are mixed.
         known: Tokens `(B, K, steps)` known beforehand, `UNKNOWN` where to choose.
         prefilled: Steps at the front that are read in one pass; all of them are known.
         seeds: One for each clip.
         settings: How tokens are chosen.
-        first_step: What the first step counts as for the clips' random keys.
-        prefix: States `(B, P, D)` before all tokens, with guidance `(2 B, P, D)`, for a decoder without
-            cross-attention.
+        first: Frame of the clip that the first step counts as, for its random keys.
     """
-    config = decoder.config
+    config = voices[0].decoder.config
     batch, books, steps = known.shape
-    guided = settings.guidance != 1
-    first = mx.full((batch, books, 1), config.bos_token_id, mx.int32)
-    inputs = mx.concatenate([first, mx.array(known[:, :, :prefilled])], axis=2)
-    keys, cache = clip_keys(list(seeds)), decoder.new_cache()
+    start = mx.full((batch, books, 1), config.bos_token_id, mx.int32)
+    inputs = mx.concatenate([start, mx.array(known[:, :, :prefilled])], axis=2)
+    keys, caches = clip_keys(list(seeds)), [voice.decoder.new_cache() for voice in voices]
+    prefixes = [None if voice.prefix is None else voice.prefix(first) for voice in voices]
     waiting: mx.array | None = None
     for step in range(prefilled, steps):
-        rows = mx.concatenate([inputs, inputs]) if guided else inputs
-        hidden = decoder.hidden(rows, memories, cache, prefix=prefix)[:, -1:]
-        prefix = None
-        logits = decoder.logits(hidden)[:, :, 0].astype(mx.float32)
-        if guided:
-            logits = guide(logits[:batch], logits[batch:], settings.guidance)
-        tokens = choose(logits, settings, step_keys(keys, first_step + step))
+        logits = _mixed_logits(voices, caches, prefixes, inputs, settings)
+        prefixes = [None] * len(voices)
+        tokens = choose(logits, settings, step_keys(keys, first + step))
         given = known[:, :, step]
         if (given != UNKNOWN).any():
             tokens = mx.where(mx.array(given == UNKNOWN), tokens, mx.array(given))
@@ -92,3 +102,27 @@ def decode_steps(
         waiting = tokens
     if waiting is not None:
         yield np.array(waiting)
+
+
+def _mixed_logits(
+    voices: Sequence[Voice],
+    caches: Sequence[list[KVCache]],
+    prefixes: Sequence[mx.array | None],
+    inputs: mx.array,
+    settings: SamplingSettings,
+) -> mx.array:
+    """Logits `(B, K, V)` after tokens `(B, K, T)`, guided, weighted by voice."""
+    batch, guided = inputs.shape[0], settings.guidance != 1
+    rows = mx.concatenate([inputs, inputs]) if guided else inputs
+    total: mx.array | None = None
+    for voice, cache, prefix in zip(voices, caches, prefixes, strict=True):
+        hidden = voice.decoder.hidden(rows, voice.memories, cache, prefix=prefix)[:, -1:]
+        logits = voice.decoder.logits(hidden)[:, :, 0].astype(mx.float32)
+        if guided:
+            logits = guide(logits[:batch], logits[batch:], settings.guidance)
+        if len(voices) > 1:
+            logits = logits * voice.weight
+        total = logits if total is None else total + logits
+    if total is None:
+        raise ValueError("Nobody chooses the tokens.")
+    return total

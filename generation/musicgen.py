@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from generation import checkpoints, melody
 from generation.codec_stream import decode_in_pieces
-from generation.compose import memories_for
+from generation.compose import Voice, memories_for
 from generation.composition import (
     ComposeOptions,
     Composition,
@@ -330,38 +330,34 @@ class MusicGen:
                 groups.append([i])
         return groups
 
-    def _prefix(self, states: Sequence[mx.array | None], plan: Plan) -> Callable[[int], mx.array] | None:
-        """What goes before the tokens of the window that begins at a frame; None with cross-attention."""
-        config = self.config.melody
+    def _voices(self, prompts: Sequence[str], plan: Plan) -> list[Voice]:
+        """Who chooses the tokens of some clips, conditioned on their prompts."""
+        states = [self.encode_text(prompt) for prompt in prompts]
+        config, decoder = self.config.melody, self.parts.decoder
         if config is None:
-            return None
+            return [Voice(decoder, memories_for(decoder, states, apart=self._exact))]
         hop = self.config.audio_encoder.hop_length
-        return lambda frame: melody.prefix_states(
-            self.parts.decoder,
-            config,
-            states,
-            plan.melody,
-            first=round(frame * hop / melody.HOP),
-            guided=plan.settings.guidance != 1,
-        )
+
+        def prefix(frame: int) -> mx.array:
+            start, guided = round(frame * hop / melody.HOP), plan.settings.guidance != 1
+            return melody.prefix_states(decoder, config, states, plan.melody, first=start, guided=guided)
+
+        return [Voice(decoder, [], prefix)]
 
     def _stream_codes(
         self, prompts: Sequence[str], seeds: Sequence[int], rows: int, plan: Plan, progress: Progress | None
     ) -> Iterator[npt.NDArray[np.int32]]:
         """Codes `(B, K, n)` as they are made, the given ones first."""
         fill = rows - len(prompts)
-        states = [self.encode_text(prompt) for prompt in [*prompts, *[prompts[-1]] * fill]]
         given = None if plan.given is None else np.repeat(plan.given[None], rows, axis=0)
         if given is not None:
             yield given[: len(prompts)]
         for codes in stream_codes(
-            self.parts.decoder,
-            [] if self.config.melody else memories_for(self.parts.decoder, states, apart=self._exact),
+            self._voices([*prompts, *[prompts[-1]] * fill], plan),
             windows=plan.windows,
             seeds=[*seeds, *[seeds[-1]] * fill],
             settings=plan.settings,
             given=given,
-            prefix=self._prefix(states, plan),
             progress=progress,
         ):
             yield codes[: len(prompts)]

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from generation.compose import decode_steps
+from generation.compose import Voice, decode_steps
 from generation.decoder import MusicGenDecoder, TextMemory
 from generation.delay import DelayPattern
 from generation.errors import InvalidRequestError
@@ -65,29 +64,25 @@ def plan_windows(frames: int, *, given: int = 0, window: int, context: int) -> l
 
 
 def stream_codes(
-    decoder: MusicGenDecoder,
-    memories: list[TextMemory],
+    voices: Sequence[Voice],
     *,
     windows: Sequence[Window],
     seeds: Sequence[int],
     settings: SamplingSettings,
     given: Codes | None = None,
-    prefix: Callable[[int], mx.array] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Codes]:
     """Yield new codes `(B, K, n)` as their frames become complete.
 
     Args:
-        decoder: The language model.
-        memories: Of the clips' rows, from `compose.memories_for`.
+        voices: One decoder, or several with the same codebooks, whose logits are mixed.
         windows: From `plan_windows`.
         seeds: One for each clip. A step's random key depends on the seed and on its place in the whole clip.
         settings: How tokens are chosen.
         given: Codes `(B, K, frames)` to go on from.
-        prefix: For a decoder without cross-attention: the states before a window's tokens, by its first frame.
         progress: Called with the steps done and the steps in all.
     """
-    config = decoder.config
+    config = voices[0].decoder.config
     pattern = DelayPattern.of(config.num_codebooks, config.audio_channels)
     total = sum(pattern.steps(w.end - w.start) - (w.new - w.start) for w in windows)
     done = 0
@@ -103,10 +98,8 @@ def stream_codes(
         columns = [known[:, :, i] for i in range(prefilled)]
         made: list[Codes] = []
         for tokens in decode_steps(
-            decoder, memories, known=known, prefilled=prefilled, seeds=seeds, settings=settings,
-            first_step=window.start,
-            prefix=None if prefix is None else prefix(window.start),
-        ):  # fmt: skip
+            voices, known=known, prefilled=prefilled, seeds=seeds, settings=settings, first=window.start
+        ):
             columns.append(tokens)
             done += 1
             if progress is not None:
@@ -148,13 +141,8 @@ def compose_codes(
     parts = [] if prompt is None else [prompt.astype(np.int32)]
     if given < frames:
         windows = plan_windows(frames, given=given, window=window or frames + 1, context=context or 1)
+        voices = [Voice(decoder, memories)]
         parts += stream_codes(
-            decoder,
-            memories,
-            windows=windows,
-            seeds=seeds,
-            settings=settings,
-            given=prompt,
-            progress=progress,
+            voices, windows=windows, seeds=seeds, settings=settings, given=prompt, progress=progress
         )
     return np.concatenate(parts, axis=2)

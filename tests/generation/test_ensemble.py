@@ -1,0 +1,95 @@
+"""Checkpoints that choose each token together."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from generation import compose
+from generation.config import DecoderConfig, MusicGenConfig
+from generation.ensemble import Ensemble
+from generation.errors import InvalidRequestError
+from generation.musicgen import MusicGen
+from generation.sampling import choose
+from generation.tiny import make_tiny_checkpoint
+
+GREEDY: dict[str, Any] = {"max_steps": 12, "temperature": 0, "seeds": [1]}
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> MusicGen:
+    """Wider and deeper than the tiny one, with the same codec and codebooks."""
+    wide = dataclasses.replace(DecoderConfig.tiny(), hidden_size=48, num_hidden_layers=3)
+    config = dataclasses.replace(MusicGenConfig.tiny(), decoder=wide)
+    return MusicGen.from_pretrained(make_tiny_checkpoint(tmp_path_factory.mktemp("other"), 7, config))
+
+
+def codes(model: MusicGen, **options: Any) -> np.ndarray:
+    return model.compose(["calm piano"], **{**GREEDY, **options})[0].codes
+
+
+def test_a_model_mixed_with_itself_is_itself(tiny_model: MusicGen) -> None:
+    twice = Ensemble([tiny_model, tiny_model], [1, 3])
+    np.testing.assert_array_equal(codes(twice), codes(tiny_model))
+
+
+def test_the_weight_decides_who_is_heard(tiny_model: MusicGen, other: MusicGen) -> None:
+    np.testing.assert_array_equal(codes(Ensemble([tiny_model, other], [1, 1e-6])), codes(tiny_model))
+    np.testing.assert_array_equal(codes(Ensemble([tiny_model, other], [1e-6, 1])), codes(other))
+    assert (codes(tiny_model) != codes(other)).any()
+
+
+def test_logits_are_the_weighted_sum(
+    tiny_model: MusicGen, other: MusicGen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+
+    def record(logits: mx.array, *rest: Any) -> mx.array:
+        seen.append(np.array(logits))
+        return choose(logits, *rest)
+
+    monkeypatch.setattr(compose, "choose", record)
+    for model in (tiny_model, other, Ensemble([tiny_model, other], [1, 3])):
+        codes(model, max_steps=4)
+    first, second, mixed = seen[0], seen[4], seen[8]
+    np.testing.assert_allclose(mixed, 0.25 * first + 0.75 * second, atol=1e-4)
+
+
+def test_an_ensemble_is_a_model_like_any_other(tiny_model: MusicGen, other: MusicGen) -> None:
+    both = Ensemble([tiny_model, other])
+    assert both.model_id == f"{tiny_model.model_id}+{other.model_id}"
+    assert both.weights_digest not in (tiny_model.weights_digest, other.weights_digest)
+    assert Ensemble([tiny_model, other], [1, 2]).weights_digest != both.weights_digest
+    clips = both.compose(["calm", "happy rock"], max_steps=8, seeds=[1, 2])
+    for prompt, seed, clip in zip(["calm", "happy rock"], [1, 2], clips, strict=True):
+        (alone,) = both.compose([prompt], max_steps=8, seeds=[seed])
+        np.testing.assert_array_equal(clip.codes, alone.codes)
+    chunks = list(both.stream("calm", max_steps=40, seed=1))
+    assert sum(map(len, chunks)) == 37 * 640
+
+
+@pytest.mark.parametrize("weights", [[1], [1, 2, 3], [1, 0], [1, -1], [1, float("nan")]])
+def test_weights_that_make_no_sense_are_refused(tiny_model: MusicGen, weights: list[float]) -> None:
+    with pytest.raises(InvalidRequestError):
+        Ensemble([tiny_model, tiny_model], weights)
+
+
+def test_models_that_do_not_fit_are_refused(tiny_model: MusicGen, tmp_path: Path) -> None:
+    codec = dataclasses.replace(MusicGenConfig.tiny().audio_encoder, num_filters=4)
+    strange = dataclasses.replace(MusicGenConfig.tiny(), audio_encoder=codec)
+    model = MusicGen.from_pretrained(make_tiny_checkpoint(tmp_path, 1, strange))
+    with pytest.raises(InvalidRequestError, match="cannot be mixed"):
+        Ensemble([tiny_model, model])
+    with pytest.raises(InvalidRequestError, match="two models"):
+        Ensemble([tiny_model])
+
+
+def test_the_strictest_licence_counts(tiny_model: MusicGen, other: MusicGen, monkeypatch: Any) -> None:
+    monkeypatch.setattr(tiny_model, "license", "mit")
+    monkeypatch.setattr(other, "license", "cc-by-nc-4.0")
+    assert Ensemble([tiny_model, other]).license == "cc-by-nc-4.0"
