@@ -37,7 +37,7 @@ _FORMS = (
 
 
 def captions(count: int, *, seed: int = 0) -> list[str]:
-    """Descriptions of 4 to about 35 words; a few may be equal.
+    """Descriptions of 4 to about 30 words; a few may be equal.
 
     Args:
         count: How many.
