@@ -32,14 +32,15 @@ MODES: Final = ("hybrid", "semantic", "keyword")
 # How many of each ranking are fused. Fixed, so that a page shows the same whichever page was asked for before.
 _FUSED: Final = 100
 # Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009) of two rankings, a constant for each,
-# chosen on the tuning half of `python -m indexing.evaluation`. A clip's place by words counts by the share of the
-# query's words that it has: above all where it has all of them, the less the longer the query, for nobody
-# describes a clip in its own words by chance; and not at all below a share that common words make up.
+# chosen on the tuning half of `python -m indexing.evaluation`. Places by words count as far as some clip has the
+# query's words together: where none has them, the query does not speak as the clips' documents do, and the
+# meaning is all there is. The longer a query, the more of it must be found, for a few common words always are.
 _MEANING_CONSTANT: Final = 5
 _WORDS_CONSTANT: Final = 10
 _WORDS_WEIGHT: Final = 24.0
-_POWER_PER_WORD: Final = 0.8
-_LEAST_SHARE: Final = 0.3
+_LEAST_SHARE: Final = 0.4
+_LENGTH_FACTOR: Final = 0.2
+_SHARE_POWER: Final = 2
 # Scores by words this near share a place, so that meaning decides between them.
 _TIE: Final = 0.98
 
@@ -181,7 +182,7 @@ class _Search:
         return [hit.id for hit in found]
 
     def _fuse(self, candidates: Sequence[str], matches: KeywordMatches) -> dict[str, float]:
-        """Weighted reciprocal rank fusion; the more of the query's words a clip has, the more they count."""
+        """Weighted reciprocal rank fusion; see the constants above."""
         similarity = self._similarities(candidates)
         documents = self._documents.of(candidates)
         coverage = matches.coverage(self._words, documents)
@@ -189,12 +190,17 @@ class _Search:
         fused = dict.fromkeys(candidates, 0.0)
         for place, id in enumerate(nearest, 1):
             fused[id] += _reciprocal(place, _MEANING_CONSTANT)
-        power = _POWER_PER_WORD * self._words.things
+        trust = _WORDS_WEIGHT * self._trust(max(coverage.values(), default=0.0))
         for id, place in matches.places(_TIE).items():
             if id in fused:
-                share = max(0.0, coverage.get(id, 0.0) - _LEAST_SHARE) / (1 - _LEAST_SHARE)
-                fused[id] += _WORDS_WEIGHT * share**power * _reciprocal(place, _WORDS_CONSTANT)
+                share = coverage.get(id, 0.0) ** _SHARE_POWER
+                fused[id] += trust * share * _reciprocal(place, _WORDS_CONSTANT)
         return {id: value * fitness(self._words, documents.get(id)) for id, value in fused.items()}
+
+    def _trust(self, best: float) -> float:
+        """How far the ranking by words is to be trusted, 0 to 1, by the best share of the query in one clip."""
+        share = max(0.0, best - _LEAST_SHARE) / (1 - _LEAST_SHARE)
+        return float(share ** (_LENGTH_FACTOR * self._words.things**2))
 
     def _similarities(self, ids: Iterable[str]) -> dict[str, float]:
         """Cosines of the rows that have a vector, each asked for once."""
