@@ -9,7 +9,7 @@ import argparse
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from indexing.sound import load_whitening, raw_features, whiten
 
 Audio = NDArray[np.float32]
 Values = NDArray[np.float64]
+
+Copier = Callable[[Audio, int], Iterator[tuple[str, Audio, int]]]
 
 _OCTAVES = (1.0, 2.0, 0.5, 3.0, 1 / 3)
 
@@ -82,10 +84,14 @@ def judge_descriptors(folder: Path, pieces: list[Piece]) -> dict[str, float]:
 
 def derived(audio: Audio, rate: int) -> Iterator[tuple[str, Audio, int]]:
     """Copies of a clip that sound like it: name, samples, sampling rate."""
+    yield "12 dB softer", (np.round(audio / 4 * 32768) / 32768).astype(np.float32), rate
+    yield "second half", audio[len(audio) // 2 :], rate
+
+
+def recoded(audio: Audio, rate: int) -> Iterator[tuple[str, Audio, int]]:
+    """Copies in other files, which the whitening was not fitted to: name, samples, sampling rate."""
     import soxr
 
-    yield "12 dB softer", np.round(audio / 4 * 32768).astype(np.float32) / 32768, rate
-    yield "second half", audio[len(audio) // 2 :], rate
     yield "MP3", _coded(audio, rate, "MP3", "MPEG_LAYER_III"), rate
     yield "OGG", _coded(audio, rate, "OGG", "VORBIS"), rate
     for other in (44_100, 22_050):
@@ -102,14 +108,14 @@ def features(audio: Audio, rate: int) -> Values:
     return raw
 
 
-def features_of(folder: Path, pieces: list[Piece], *, copies: bool) -> dict[str, dict[int, Values]]:
-    """Raw features by variation and piece; with `copies`, also of what `derived` makes of each base."""
+def features_of(folder: Path, pieces: list[Piece], copiers: Sequence[Copier]) -> dict[str, dict[int, Values]]:
+    """Raw features by variation and piece, those of the copies of each base among them."""
     found: dict[str, dict[int, Values]] = {}
     for piece in pieces:
         audio, rate = _read(folder / piece.file)
         found.setdefault(piece.variation, {})[piece.piece] = features(audio, rate)
-        if copies and piece.variation == "base":
-            for name, copy, at in derived(audio, rate):
+        for copier in copiers if piece.variation == "base" else ():
+            for name, copy, at in copier(audio, rate):
                 found.setdefault(name, {})[piece.piece] = features(copy, at)
     return found
 
@@ -224,11 +230,12 @@ def main() -> None:
     fitting, reported = ([p for p in pieces if p.split == split] for split in ("fit", "report"))
     whitening = load_whitening()
     if options.fit is not None:
-        whitening = fit_whitening(features_of(options.folder, fitting, copies=True))
+        uncoded = [piece for piece in fitting if piece.variation != "codec"]
+        whitening = fit_whitening(features_of(options.folder, uncoded, [derived]))
         whitening.save(options.fit)
     bases = [piece for piece in reported if piece.variation == "base"]
     print(json.dumps({"descriptors": judge_descriptors(options.folder, bases)}))
-    found = features_of(options.folder, reported, copies=True)
+    found = features_of(options.folder, reported, [derived, recoded])
     _print("sound vector", judge_retrieval(found, lambda raw: whiten(raw, whitening)))
     _print("not whitened", judge_retrieval(found, standardised(found)))
     rival = _rival(options.folder, reported)
