@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from audiolib.requests import GenerationRequest
     from audiolib.studio import ClipProgress
     from audiolib.version import __version__
+    from indexing.filters import Filters
+    from indexing.query import Explanation
 
 __all__ = [
     "AudioLibrary",
@@ -19,6 +21,8 @@ __all__ = [
     "Clip",
     "ClipProgress",
     "Destination",
+    "Explanation",
+    "Filters",
     "GenerationRequest",
     "ImportOutcome",
     "Models",
@@ -33,6 +37,8 @@ _HOMES = {
     "Clip": "audiolib.clip",
     "ClipProgress": "audiolib.studio",
     "Destination": "audiolib.outputs",
+    "Explanation": "indexing.query",
+    "Filters": "indexing.filters",
     "GenerationRequest": "audiolib.requests",
     "ImportOutcome": "audiolib.importing.values",
     "Models": "audiolib.models",

@@ -1,11 +1,16 @@
-"""Clips that are selected but not read yet, and the orders they can come in."""
+"""Conditions as people type them, the orders clips can come in, and clips that are selected but not read yet."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from audiolib.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from audiolib.clip import Clip
+    from indexing.filters import Filters
+
+Condition = Literal["bpm", "key", "loudness", "since", "until"]
 
 SORTS: Final = {  # the column, and whether it begins with the highest
     "created": ("created_at", True),
@@ -33,3 +38,47 @@ class Selection:
 
     total: int
     clips: "Iterator[Clip]"
+
+
+def read_condition(name: Condition, text: str) -> Any:
+    """Return the value of a condition that people type in many ways, as `80-120` or `f# MAJ`.
+
+    Args:
+        name: Which.
+        text: What was typed.
+
+    Raises:
+        InvalidInputError: It makes no sense.
+    """
+    from indexing import filters, moments
+    from indexing.errors import InvalidQueryError
+
+    readers = {
+        "bpm": filters.parse_bpm,
+        "key": filters.parse_key,
+        "loudness": filters.parse_loudness,
+        "since": moments.parse_since,
+        "until": moments.parse_until,
+    }
+    try:
+        return readers[name](text)
+    except InvalidQueryError as error:
+        raise InvalidInputError(str(error)) from error
+
+
+def filters_of(**values: Any) -> "Filters":
+    """Return the conditions as one value.
+
+    Args:
+        **values: Those of `Filters`.
+
+    Raises:
+        InvalidInputError: One of them makes no sense.
+    """
+    from indexing.errors import InvalidQueryError
+    from indexing.filters import Filters
+
+    try:
+        return Filters(**values)
+    except InvalidQueryError as error:
+        raise InvalidInputError(str(error)) from error

@@ -11,7 +11,7 @@ from audiolib.cli.filters import filter_options, sort_options
 from audiolib.cli.options import json_option, library_option, open_library
 
 if TYPE_CHECKING:
-    from indexing.filters import Filters
+    from audiolib import Filters
 
 
 @click.command("export", short_help="Copy clips out, as a data set or a playlist.")

@@ -2,33 +2,31 @@
 
 from collections.abc import Callable
 from functools import wraps
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from audiolib.selection import SORTS
+from audiolib.errors import InvalidInputError
+from audiolib.selection import SORTS, Condition, filters_of, read_condition
 
 if TYPE_CHECKING:
-    from indexing.filters import Filters
+    from audiolib import Filters
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _Parsed(click.ParamType[Any]):
-    """What a function of `indexing.filters` reads, imported when there is something to read."""
+    """A condition that is typed in many ways."""
 
-    def __init__(self, name: str, parser: str) -> None:
+    def __init__(self, name: str, condition: Condition) -> None:
         self.name = name
-        self._parser = parser
+        self._condition = condition
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read a value; see `click.ParamType.convert`."""
-        from indexing.errors import InvalidQueryError
-
         try:
-            return getattr(import_module("indexing.filters"), self._parser)(value)
-        except InvalidQueryError as error:
+            return read_condition(self._condition, value)
+        except InvalidInputError as error:
             self.fail(str(error), param, ctx)
 
 
@@ -39,17 +37,15 @@ _OPTIONS = (
     click.option(
         "--max-duration", type=click.FloatRange(min=0), metavar="S", help="At most so many seconds."
     ),
-    click.option("--bpm", type=_Parsed("range", "parse_bpm"), help="Tempo: 80-120, 120, 80- or -120."),
-    click.option("--key", type=_Parsed("key", "parse_key"), help="Like 'A minor', F#m or Bb."),
-    click.option(
-        "--loudness", type=_Parsed("range", "parse_loudness"), help="LUFS: -20..-14, -14 or -20.. ."
-    ),
+    click.option("--bpm", type=_Parsed("range", "bpm"), help="Tempo: 80-120, 120, 80- or -120."),
+    click.option("--key", type=_Parsed("key", "key"), help="Like 'A minor', F#m or Bb."),
+    click.option("--loudness", type=_Parsed("range", "loudness"), help="LUFS: -20..-14, -14 or -20.. ."),
     click.option("--tag", "tags", multiple=True, metavar="WORD", help="A tag; of several the clip has all."),
     click.option("--rating", type=click.IntRange(1, 5), metavar="N", help="At least this rating, 1 to 5."),
     click.option("--model", metavar="NAME", help="Made by this model, like musicgen-small."),
     click.option("--kind", type=click.Choice(["generated", "imported"]), help="Where the clip comes from."),
-    click.option("--since", type=_Parsed("date", "parse_since"), help="Made since: 2026-11-20, 2026-11, 7d."),
-    click.option("--until", type=_Parsed("date", "parse_until"), help="Made until then, that day included."),
+    click.option("--since", type=_Parsed("date", "since"), help="Made since: 2026-11-20, 2026-11, 7d."),
+    click.option("--until", type=_Parsed("date", "until"), help="Made until then, that day included."),
     click.option("--has-speech/--no-speech", default=None, help="With words in it, or none."),
     click.option("--parent", metavar="CLIP", help="Variations of this clip."),
 )
@@ -97,10 +93,7 @@ def sort_options(command: Command) -> Command:
 
 
 def _filters(values: dict[str, Any]) -> "Filters":
-    from indexing.errors import InvalidQueryError
-    from indexing.filters import Filters
-
     try:
-        return Filters(**values)
-    except InvalidQueryError as error:
+        return filters_of(**values)
+    except InvalidInputError as error:
         raise click.UsageError(str(error), click.get_current_context()) from error

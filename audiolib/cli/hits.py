@@ -8,8 +8,7 @@ import click
 from audiolib.cli import output
 
 if TYPE_CHECKING:
-    from audiolib import SearchHit
-    from indexing.query import Explanation
+    from audiolib import Explanation, SearchHit
 
 limit_option = click.option(
     "-k", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Hits at most."

@@ -11,8 +11,7 @@ from audiolib.cli.filters import filter_options, sort_options
 from audiolib.cli.options import json_option, library_option, open_library
 
 if TYPE_CHECKING:
-    from audiolib import Clip
-    from indexing.filters import Filters
+    from audiolib import Clip, Filters
 
 
 @click.command("list", short_help="List the clips, newest first.")

@@ -11,7 +11,7 @@ from audiolib.cli.hits import limit_option, print_hits, space_option
 from audiolib.cli.options import json_option, library_option, open_library, read_prompt
 
 if TYPE_CHECKING:
-    from indexing.filters import Filters
+    from audiolib import Filters
 
 
 @click.command("search", short_help="Find clips by words.")

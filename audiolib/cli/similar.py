@@ -10,7 +10,7 @@ from audiolib.cli.hits import limit_option, print_hits, space_option
 from audiolib.cli.options import json_option, library_option, open_library
 
 if TYPE_CHECKING:
-    from indexing.filters import Filters
+    from audiolib import Filters
 
 
 @click.command("similar", short_help="Find clips that sound alike.")

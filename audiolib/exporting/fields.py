@@ -19,14 +19,7 @@ def document_of(clip: Clip, file_name: str) -> dict[str, Any]:
     """
     document = {FILE_NAME: file_name, **clip.to_json()}
     del document["path"]
-    return {name: _encodable(value) for name, value in document.items()}
-
-
-def _encodable(value: Any) -> Any:
-    """Text of a sidecar may hold halves of surrogate pairs, which no file format takes."""
-    if isinstance(value, list):
-        return [_encodable(item) for item in value]
-    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+    return document
 
 
 @cache

@@ -173,7 +173,7 @@ class TestSort:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--bpm", "fast"], "'fast' is no range"),
+        (["--bpm", "fast"], "'--bpm': 'fast' is no range"),
         (["--bpm", "120-80"], "lower number first"),
         (["--key", "H minor"], "'H minor' is no key"),
         (["--loudness", "loud"], "is no range"),

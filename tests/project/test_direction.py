@@ -13,10 +13,11 @@ MAY_IMPORT = {
     "generation": {"generation"},
     "indexing": {"indexing"},
 }
-# What a CLI module may know: the facade, the values it returns, settings, errors and other CLI modules.
+# What a CLI module may know: the facade, the values it takes and returns, settings, errors and other CLI modules.
 CLI_MAY_IMPORT = (
     "audiolib.library",
     "audiolib.clip",
+    "audiolib.selection",
     "audiolib.settings",
     "audiolib.errors",
     "audiolib.version",
