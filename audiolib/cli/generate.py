@@ -24,10 +24,9 @@ from audiolib.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from audiolib import AudioLibrary, ClipProgress, Destination, GenerationRequest
+    from audiolib import AudioLibrary, ClipProgress, Destination, Filters, GenerationRequest
     from audiolib.reuse import ReusedOrMade
     from audiolib.studio import OnProgress
-    from indexing.filters import Filters
 
 
 _DEFAULT_SCORE = "default"
