@@ -26,6 +26,9 @@ _FRAGMENTS_KEPT = 20
 _ROWS_PER_EXTRA_FRAGMENT = 50_000
 _UNINDEXED_KEPT = 2_000
 _ROWS_PER_EXTRA_UNINDEXED = 500
+# Of the columns that are filtered by these gain from an index: a tempo and a key together take 54 ms of a million rows
+# instead of 88. Ratings, lengths and tags gain nothing or lose.
+_SCALARS = {"id": "BTree", "tempo_bpm": "BTree", "key": "Bitmap"}
 # Each optimising adds a part to a vector index, and each part is searched: past this the index is made anew, which
 # also fits it to what the table has become.
 _SEGMENTS_KEPT = 8
@@ -41,17 +44,17 @@ class Due:
         rows: In the table.
         join: Small files or rows outside the indexes have come together.
         train: Columns of vectors that need an index made, or made anew.
-        key: The ids need their index.
+        scalars: Columns of single values that need an index.
     """
 
     rows: int
     join: bool
     train: tuple[str, ...]
-    key: bool
+    scalars: tuple[str, ...]
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return self.join or self.key or bool(self.train)
+        return self.join or bool(self.scalars or self.train)
 
 
 def text_index() -> "FTS":
@@ -86,7 +89,7 @@ def due(table: "Table", *, thorough: bool = False) -> Due:
         rows=rows,
         join=stats["fragment_stats"]["num_fragments"] > fragments or outside > unindexed,
         train=tuple(name for name in columns if large and _is_worn(indexes.get(name))),
-        key=large and "id" not in indexes,
+        scalars=tuple(name for name in _SCALARS if large and name not in indexes),
     )
 
 
@@ -94,8 +97,7 @@ def steps(table: "Table", needed: Due) -> "list[Callable[[Table], None]]":
     """What has to be done to the table, each step to one that was opened anew."""
     # Training covers all rows, so files are joined before.
     todo: list[Callable[[Table], None]] = [_join] if needed.join else []
-    if needed.key:
-        todo.append(_index_ids)
+    todo += [_IndexScalar(name) for name in needed.scalars]
     return todo + [_Train(name) for name in needed.train if _filled(table, name)]
 
 
@@ -103,10 +105,14 @@ def _join(table: "Table") -> None:
     table.optimize(cleanup_older_than=_VERSIONS_KEPT)
 
 
-def _index_ids(table: "Table") -> None:
-    from lancedb.index import BTree
+@dataclass(frozen=True, slots=True)
+class _IndexScalar:
+    column: str
 
-    table.create_index("id", config=BTree(), replace=True)
+    def __call__(self, table: "Table") -> None:
+        from lancedb import index
+
+        table.create_index(self.column, config=getattr(index, _SCALARS[self.column])(), replace=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def test_a_large_table_gets_its_indexes_and_finds_new_rows_at_once(
 ) -> None:
     vectors = clustered(400)
     index.upsert([row(f"{i:04}", vector=vector) for i, vector in enumerate(vectors)])
-    assert set(indexes(table())) == {"document", "vector", "id"}
+    assert set(indexes(table())) == {"document", "vector", "id", "tempo_bpm", "key"}
     assert indexes(table())["vector"].num_unindexed_rows == 0
 
     fresh = clustered(1, seed=9)[0]
