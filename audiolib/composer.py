@@ -1,5 +1,6 @@
 """The library's use of MusicGen: which checkpoint, loaded once, and a request made into sound with its recipe."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,7 @@ class Composer:
             top_p=request.top_p,
             guidance=request.guidance,
             batch_size=request.batch_size,
+            limit=math.inf,  # the request was checked against the user's
             progress=progress,
         )
         recipe = Recipe(

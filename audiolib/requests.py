@@ -186,5 +186,5 @@ def _check_duration(duration: float, max_duration: float) -> None:
     if duration > max_duration:
         raise InvalidInputError(
             f"{duration:,.10g} seconds is longer than the limit of {max_duration:g}. "
-            f"Ask for at most {max_duration:g}."
+            f"Ask for at most {max_duration:g}, or raise max_duration in the settings."
         )

@@ -38,7 +38,7 @@ class Settings:
     model: str | None = None
     embedder: str | None = None
     whisper: str | None = None
-    max_duration: float = 30.0  # what MusicGen was trained on
+    max_duration: float = 600.0  # what is longer than 30 seconds is made window by window
     lock_timeout: float = 60.0
 
 

@@ -408,3 +408,9 @@ class TestOutputs:
             destination.audio_format("wav")
         with pytest.raises(InvalidInputError, match="known format"):
             replace(destination, file=Path("song.txt")).audio_format(None)
+
+
+def test_a_clip_longer_than_the_models_window_is_made_and_made_again(library: AudioLibrary) -> None:
+    clip = library.generate("calm piano", duration=30.5, seed=3)
+    assert clip.duration == 30.5
+    assert library.reproduce(clip.id).codes_compared
