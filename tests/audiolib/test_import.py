@@ -402,20 +402,21 @@ class TestManyFiles:
     ) -> None:
         files = write_album(tmp_path / "in", 3)
         go_on = threading.Event()
+        in_time: list[bool] = []
         reading = run.read_sound
 
         def slow(path: Path, **options: Any) -> Any:
             if path == files[2]:
-                go_on.wait(timeout=60)
+                in_time.append(go_on.wait(timeout=30))
             return reading(path, **options)
 
         monkeypatch.setattr(run, "read_sound", slow)
         monkeypatch.setattr(run, "_BATCH_SECONDS", 0.05)
         outcomes = library.add_all([tmp_path / "in"])
         assert [next(outcomes).source for _ in range(2)] == files[:2]
-        assert not go_on.is_set()
         go_on.set()
         assert next(outcomes).source == files[2]
+        assert in_time == [True]
 
     def test_rows_that_a_killed_run_did_not_write_are_written(
         self, library: AudioLibrary, tmp_path: Path
