@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from audiolib.checking.findings import CheckReport, Finding
     from audiolib.clip import Clip, Recipe, SearchHit
     from audiolib.errors import AudiolibError
     from audiolib.importing.values import ImportOutcome
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 __all__ = [
     "AudioLibrary",
     "AudiolibError",
+    "CheckReport",
     "Clip",
     "ClipProgress",
     "Destination",
     "Explanation",
     "Filters",
+    "Finding",
     "GenerationRequest",
     "ImportOutcome",
     "Models",
@@ -34,11 +37,13 @@ __all__ = [
 _HOMES = {
     "AudioLibrary": "audiolib.library",
     "AudiolibError": "audiolib.errors",
+    "CheckReport": "audiolib.checking.findings",
     "Clip": "audiolib.clip",
     "ClipProgress": "audiolib.studio",
     "Destination": "audiolib.outputs",
     "Explanation": "indexing.query",
     "Filters": "indexing.filters",
+    "Finding": "audiolib.checking.findings",
     "GenerationRequest": "audiolib.requests",
     "ImportOutcome": "audiolib.importing.values",
     "Models": "audiolib.models",

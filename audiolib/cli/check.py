@@ -10,7 +10,7 @@ from audiolib.cli import output
 from audiolib.cli.options import json_option, library_option, open_library
 
 if TYPE_CHECKING:
-    from audiolib.checking.findings import Finding
+    from audiolib import Finding
 
 _SHOWN_OF_A_KIND: Final = 10
 _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "blue"}

@@ -12,6 +12,7 @@ import pytest
 from library_stock import findable, open_stock, stock
 
 from audiolib import AudioLibrary
+from indexing.store import ClipIndex
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,8 @@ def test_nothing_absolute_is_inside(library: AudioLibrary) -> None:
     library.remove("last")
     inside = [path for path in library.path.rglob("*") if path.is_file() and needle in path.read_bytes()]
     assert [path for path in inside if not path.name.startswith(".lock")] == []
+    rows = [row for some in ClipIndex(library.path / "index").rows() for row in some]  # which lie compressed
+    assert [row.path for row in rows if Path(row.path).is_absolute()] == []
 
 
 def test_a_rebuilt_index_answers_the_same_and_runs_no_model_over_audio(

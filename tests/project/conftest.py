@@ -34,4 +34,9 @@ def texts() -> list[Path]:
     names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     binary = {".safetensors", ".model", ".npz", ".png", ".wav"}
     paths = [ROOT / name for name in names if name]
-    return [path for path in paths if path.suffix not in binary and path.is_file()]
+    kept = ROOT / "tests" / "audiolib" / "old_library"  # as older versions wrote them, most of it binary
+    return [
+        path
+        for path in paths
+        if path.suffix not in binary and path.is_file() and not path.is_relative_to(kept)
+    ]
