@@ -98,18 +98,42 @@ class TestTags:
         library.rate(clips[0], 3)
         assert json.loads(sidecar.read_text()) == document | {"tags": ["lofi"], "rating": 3}
 
-    def test_two_processes_lose_no_tag(self, library: AudioLibrary, clips: list[Clip]) -> None:
-        script = (
-            "import sys; from audiolib import AudioLibrary; l = AudioLibrary(sys.argv[1])\n"
-            "for n in range(6): l.tag(sys.argv[2], add=[f'{sys.argv[3]}{n}'])"
-        )
-        arguments = [sys.executable, "-c", script, str(library.path), clips[0].id]
-        workers = [subprocess.Popen([*arguments, name], stderr=subprocess.PIPE) for name in "ab"]
+    def test_two_processes_lose_no_tag(
+        self, library: AudioLibrary, clips: list[Clip], tmp_path: Path
+    ) -> None:
+        start = tmp_path / "start"
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-c", TAGGER, str(library.path), clips[0].id, name, str(start)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for name in "ab"
+        ]
         for worker in workers:
-            assert worker.communicate(timeout=120)[1] == b""
-        wanted = {f"{name}{number}" for name in "ab" for number in range(6)}
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+        start.touch()
+        for worker in workers:
+            assert worker.communicate(timeout=120)[1] == ""
+        wanted = {f"{name}{number}" for name in "ab" for number in range(8)}
         assert set(library.get(clips[0].id).tags) == wanted
         assert set(row(library, clips[0])["tags"]) == wanted  # type: ignore[call-overload]
+
+
+TAGGER = """
+import pathlib, sys, time
+from audiolib import AudioLibrary
+path, clip, name, start = sys.argv[1:]
+library = AudioLibrary(path)
+library.search("piano")  # all that is slow to load is loaded before the race
+print("ready", flush=True)
+while not pathlib.Path(start).exists():
+    time.sleep(0.001)
+for number in range(8):
+    library.tag(clip, add=[f"{name}{number}"])
+"""
 
 
 class TestRatings:

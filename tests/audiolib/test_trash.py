@@ -290,7 +290,8 @@ def _whole(library: AudioLibrary, clip: Clip, before: dict[str, str], *, in_tras
     assert rows(library) == {found.id for found in library.list()}
     assert [entry.id for entry in library.trash()] == ([clip.id] if in_trash else [])
     if in_trash:
-        assert clip.id not in rows(library)
+        own = {Path(name).name for name in before if clip.id in name}
+        assert files_of(library.path / "trash" / clip.id) == {*own, "removed.json"}
         assert library.restore() == [clip]
     assert state(library) == before
     assert library.search("calm piano")[0].clip == clip
