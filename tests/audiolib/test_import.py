@@ -411,7 +411,7 @@ class TestManyFiles:
             return reading(path, **options)
 
         monkeypatch.setattr(run, "read_sound", slow)
-        monkeypatch.setattr(run, "_BATCH_SECONDS", 0.05)
+        monkeypatch.setattr(run, "_BATCH_SECONDS", 2.0)
         outcomes = library.add_all([tmp_path / "in"])
         assert [next(outcomes).source for _ in range(2)] == files[:2]
         go_on.set()
