@@ -55,8 +55,7 @@ def estimate_key(chroma: NDArray[np.float64], seconds: float) -> tuple[str | Non
     if total <= 0:
         return None, 0.0
     thirds = chroma.reshape(12, 3).sum(axis=0)
-    # Instruments that are tuned a third of a semitone up or down are taken as they are tuned.
-    tones = np.roll(chroma, 1 - int(thirds.argmax())).reshape(12, 3).sum(axis=1)
+    tones = chroma.reshape(12, 3).sum(axis=1)
     if np.count_nonzero(tones > 0.2 * tones.max()) < _FEWEST_TONES:
         return None, 0.0
     profile = (tones - tones.mean()) / float(tones.std() + 1e-12)

@@ -120,6 +120,13 @@ def test_numbers_mean_what_they_say(piece: np.ndarray) -> None:
     assert (soft.tempo_bpm, soft.key) == (loud.tempo_bpm, loud.key)
 
 
+def test_an_excerpt_s_start_is_no_onset() -> None:
+    time = np.arange(65 * 8_000) / 8_000
+    held = analyse(0.3 * np.sin(2 * np.pi * 440 * time), 8_000).descriptors
+    assert held.onset_density is not None
+    assert round(65 * held.onset_density) <= 1
+
+
 def test_drums_are_percussive() -> None:
     shares = []
     for drums, kit in [("none", None), ("heavy", "acoustic")]:
