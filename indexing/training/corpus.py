@@ -64,7 +64,10 @@ def draw_sentence(rng: np.random.Generator, *, held_out: bool) -> tuple[str, ...
 
 
 def speak(seed: int, *, held_out: bool = False, unseen_voice: bool = False) -> Spoken:
-    """The spoken clip of a seed: a sentence, a voice, a room, a level."""
+    """The spoken clip of a seed: a sentence, a voice, a room, a level.
+
+    espeak-ng's samples depend a little on what this process had it say before.
+    """
     rng = np.random.default_rng([seed, 11])
     words = draw_sentence(rng, held_out=held_out)
     voice = voices.draw_unseen(rng) if unseen_voice else voices.draw(rng)
