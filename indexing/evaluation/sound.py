@@ -65,7 +65,9 @@ def judge_descriptors(folder: Path, pieces: list[Piece]) -> dict[str, float]:
     """Shares of the pieces whose tempo and key are right."""
     found = [(piece, analyse(*_read(folder / piece.file)).descriptors) for piece in pieces]
     ratios = [0.0 if d.tempo_bpm is None else d.tempo_bpm / p.tempo_bpm for p, d in found]
-    sure = [(p, d) for p, d in found if d.confidence["tempo_bpm"] >= 0.7]
+    sure = [
+        abs((d.tempo_bpm or 0) / p.tempo_bpm - 1) < 0.02 for p, d in found if d.confidence["tempo_bpm"] >= 0.7
+    ]
     return {
         "pieces": len(found),
         "tempo within 2 %": float(np.mean([abs(ratio - 1) < 0.02 for ratio in ratios])),
@@ -73,9 +75,7 @@ def judge_descriptors(folder: Path, pieces: list[Piece]) -> dict[str, float]:
             np.mean([min(abs(ratio / octave - 1) for octave in _OCTAVES) < 0.02 for ratio in ratios])
         ),
         "tempo unknown": float(np.mean([d.tempo_bpm is None for _, d in found])),
-        "tempo within 2 % where confidence is 0.7 or more": float(
-            np.mean([abs((d.tempo_bpm or 0) / p.tempo_bpm - 1) < 0.02 for p, d in sure])
-        ),
+        "tempo within 2 % where confidence is 0.7 or more": sum(sure) / max(len(sure), 1),
         "key exact": float(np.mean([d.key == p.key for p, d in found])),
         "key, MIREX score": float(np.mean([mirex_score(d.key, p.key) for p, d in found])),
         "key unknown": float(np.mean([d.key is None for _, d in found])),
@@ -157,7 +157,7 @@ def standardised(found: Mapping[str, Mapping[int, Values]]) -> Callable[[Values]
 
     def embed(raw: Values) -> Values:
         plain = (raw - mean) / deviation
-        return np.asarray(plain / np.linalg.norm(plain, axis=1, keepdims=True))
+        return np.asarray(plain / np.maximum(np.linalg.norm(plain, axis=1, keepdims=True), 1e-12))
 
     return embed
 
