@@ -73,7 +73,7 @@ class Words:
         keys: Keys of music, spelled as documents spell them: one thing to find, and no must like a phrase.
         tempos: Beats a minute, as in `120 bpm`.
         unwanted: Runs of one or two words that stood behind "no", "without" or the like.
-        plain: The query without quotes and without what is not wanted: what to embed.
+        plain: What to embed: the query as typed, without what is not wanted.
     """
 
     wanted: tuple[str, ...]
@@ -104,9 +104,11 @@ def read_words(text: str) -> Words:
     quotes = [" ".join(filter(None, found)) for found in _QUOTED.findall(text)]
     phrases = [phrase for phrase in (tuple(tokens(spell_keys(quote))) for quote in quotes) if phrase]
     kept, unwanted = _split_negations(_QUOTED.sub(" ; ", text))
-    plain = " ".join(" ".join([*quotes, *kept]).split())
+    plain = text
     if not phrases and not tokens(" ".join(kept)):
-        kept, plain = [text], " ".join(text.split())
+        kept = [text]
+    elif unwanted:
+        plain = ", ".join([*quotes, *kept])
     rest = spell_keys(" ; ".join(kept))
     keys = [tuple(tokens(found[0])) for found in _SPELLED_KEY.finditer(rest)]
     tempos = [int(found) for found in _TEMPO.findall(rest)]
@@ -116,7 +118,7 @@ def read_words(text: str) -> Words:
         keys=_once(keys),
         tempos=_once(tempos),
         unwanted=_once(unwanted),
-        plain=plain,
+        plain=" ".join(plain.split()),
     )
 
 
@@ -132,7 +134,7 @@ def text_to_embed(text: str) -> str:
     """What of a query is embedded: an embedding of "piano without drums" lies near those of drums.
 
     Returns:
-        The query without quotes and without what is not wanted; the query itself where nothing else is left.
+        The query without what is not wanted; the query itself where nothing else is left.
     """
     return read_words(text).plain
 

@@ -38,7 +38,7 @@ _FUSED: Final = 100
 _MEANING_CONSTANT: Final = 5
 _WORDS_CONSTANT: Final = 10
 _WORDS_WEIGHT: Final = 24.0
-_LEAST_SHARE: Final = 0.4
+_LEAST_SHARE: Final = 0.5
 _LENGTH_FACTOR: Final = 0.2
 _SHARE_POWER: Final = 2
 # Scores by words this near share a place, so that meaning decides between them.

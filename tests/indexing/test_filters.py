@@ -116,7 +116,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     return tmp_path_factory.mktemp("filters")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(clips=st.lists(CLIPS, min_size=3, max_size=6), asked=FILTERS, name=ONE_CONDITION)
 def test_expression_and_matches_agree(
     folder: Path, clips: list[dict[str, Any]], asked: Filters, name: str

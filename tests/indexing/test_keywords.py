@@ -20,7 +20,8 @@ def test_words_and_phrases() -> None:
     words = read_words('"Brushed Drums" late \u201ccalm piano\u201d \u00abpluie douce\u00bb night')
     assert words.phrases == (("brushed", "drums"), ("calm", "piano"), ("pluie", "douce"))
     assert words.wanted == ("late", "night")
-    assert text_to_embed('"brushed drums" late') == "brushed drums late"
+    assert text_to_embed('"brushed drums",  late') == '"brushed drums", late'
+    assert text_to_embed('"brushed drums" late without vocals') == "brushed drums, late"
 
 
 @pytest.mark.parametrize(
