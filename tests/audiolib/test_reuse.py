@@ -77,9 +77,8 @@ class TestWhatFits:
         assert wanted(library, prompt) == piano
         assert wanted(library, prompt, min_score=1.0) == piano
 
-    @pytest.mark.parametrize(
-        "other",
-        [
+    def test_other_wishes_are_not_met(self, library: AudioLibrary, piano: Clip) -> None:
+        others: list[dict[str, Any]] = [
             {"prompt": "loud piano"},
             {"prompt": "no piano"},
             {"duration": 0.3},
@@ -97,16 +96,14 @@ class TestWhatFits:
             {"audio_format": "flac"},
             {"filters": Filters(rating=1)},
             {"filters": Filters(tags=("night",))},
-        ],
-    )
-    def test_other_wishes_are_not_met(
-        self, library: AudioLibrary, piano: Clip, other: dict[str, Any]
-    ) -> None:
-        assert wanted(library, **other) is None
+        ]
+        for other in others:
+            assert wanted(library, **other) is None, other
 
-    @pytest.mark.parametrize(
-        "same",
-        [
+    def test_the_same_wishes_are(self, library: AudioLibrary, piano: Clip) -> None:
+        library.tag(piano, add=["lofi"])
+        library.rate(piano, 4)
+        wishes: list[dict[str, Any]] = [
             {"duration": None, "max_steps": 13},
             {"model": "tiny"},
             {"seed": 7, "temperature": 1.0, "top_k": 250, "guidance": 3.0},
@@ -114,14 +111,11 @@ class TestWhatFits:
             {"sample_rate": 32_000},
             {"audio_format": "wav"},
             {"filters": Filters(rating=3, tags=("lofi",), kind="generated")},
-        ],
-    )
-    def test_the_same_wishes_are(self, library: AudioLibrary, piano: Clip, same: dict[str, Any]) -> None:
-        library.tag(piano, add=["lofi"])
-        library.rate(piano, 4)
-        found = wanted(library, **same)
-        assert found is not None
-        assert found.id == piano.id
+        ]
+        for wish in wishes:
+            found = wanted(library, **wish)
+            assert found is not None, wish
+            assert found.id == piano.id
 
     def test_near_words_by_their_score(self, library: AudioLibrary, piano: Clip) -> None:
         assert wanted(library, "soft calm piano") is None  # 0.91
