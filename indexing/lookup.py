@@ -55,7 +55,9 @@ def _candidates(
             search = search.bypass_vector_index()
         else:  # without an index this changes nothing
             refine = max(3, _REFINED // fetch)
-            search = search.minimum_nprobes(_PROBES).maximum_nprobes(0).refine_factor(refine)
+            search = search.nprobes(_PROBES).refine_factor(refine)
+            if where is not None:  # until enough rows pass; being ready for that takes half as long again
+                search = search.maximum_nprobes(0)
         found = _filtered(search, where).select(["id", column, "_distance"]).limit(fetch).to_arrow()
         distances = found["_distance"].to_numpy()
         if len(found) < fetch or fetch == total or distances[-1] > distances[wanted - 1] + _TIE:
