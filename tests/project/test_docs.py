@@ -118,6 +118,7 @@ def test_every_option_is_on_the_page(root: Path) -> None:
         for parameter in command.get_params(context):
             if isinstance(parameter, click.Option):
                 yield max(parameter.opts, key=len)
+                yield from parameter.secondary_opts
         if isinstance(command, click.Group):
             for name in command.list_commands(context):
                 if found := command.get_command(context, name):
