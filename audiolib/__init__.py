@@ -5,50 +5,74 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from audiolib.checking.findings import CheckReport, Finding
     from audiolib.clip import Clip, Recipe, SearchHit
+    from audiolib.duplicates import NEAR_SIMILARITY, DuplicateGroup
     from audiolib.errors import AudiolibError
     from audiolib.importing.values import ImportOutcome
     from audiolib.library import AudioLibrary
     from audiolib.models import Models
     from audiolib.outputs import Destination
     from audiolib.requests import GenerationRequest
-    from audiolib.studio import ClipProgress
+    from audiolib.reuse import REUSE_SCORE, ReusedOrMade
+    from audiolib.statistics import LibraryStats
+    from audiolib.studio import ClipProgress, OnProgress
+    from audiolib.trash import TrashedClip
     from audiolib.version import __version__
+    from audiolib.waveform import Waveform
+    from generation.errors import AudioError
     from indexing.filters import Filters
     from indexing.query import Explanation
 
 __all__ = [
+    "NEAR_SIMILARITY",
+    "REUSE_SCORE",
+    "AudioError",
     "AudioLibrary",
     "AudiolibError",
     "CheckReport",
     "Clip",
     "ClipProgress",
     "Destination",
+    "DuplicateGroup",
     "Explanation",
     "Filters",
     "Finding",
     "GenerationRequest",
     "ImportOutcome",
+    "LibraryStats",
     "Models",
+    "OnProgress",
     "Recipe",
+    "ReusedOrMade",
     "SearchHit",
+    "TrashedClip",
+    "Waveform",
     "__version__",
 ]
 
 _HOMES = {
+    "AudioError": "generation.errors",
     "AudioLibrary": "audiolib.library",
     "AudiolibError": "audiolib.errors",
     "CheckReport": "audiolib.checking.findings",
     "Clip": "audiolib.clip",
     "ClipProgress": "audiolib.studio",
     "Destination": "audiolib.outputs",
+    "DuplicateGroup": "audiolib.duplicates",
     "Explanation": "indexing.query",
     "Filters": "indexing.filters",
     "Finding": "audiolib.checking.findings",
     "GenerationRequest": "audiolib.requests",
     "ImportOutcome": "audiolib.importing.values",
+    "LibraryStats": "audiolib.statistics",
     "Models": "audiolib.models",
+    "NEAR_SIMILARITY": "audiolib.duplicates",
+    "OnProgress": "audiolib.studio",
+    "REUSE_SCORE": "audiolib.reuse",
     "Recipe": "audiolib.clip",
+    "ReusedOrMade": "audiolib.reuse",
     "SearchHit": "audiolib.clip",
+    "TrashedClip": "audiolib.trash",
+    "Waveform": "audiolib.waveform",
     "__version__": "audiolib.version",
 }
 

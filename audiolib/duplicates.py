@@ -14,7 +14,7 @@ from audiolib.sidecars import read_sidecar
 if TYPE_CHECKING:
     from indexing.store import ClipIndex
 
-NEAR: Final = 0.98
+NEAR_SIMILARITY: Final = 0.98
 """Measured on 72 pieces: MP3 and Ogg of usual quality, other rates from 22 kHz, loudness and channels stay at 0.99 or
 more; the same prompt with another seed reaches 0.96, other prompts 0.82. MP3 of poor quality may fall to 0.4."""
 

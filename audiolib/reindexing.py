@@ -138,6 +138,8 @@ class Reindexing:
             catalogue.adopt(embedder.name)
         wanted = list(self._outdated(reader, embedder))
         embedded = self.refresh(wanted, embedder, reader=reader, progress=progress)
+        # Whoever calls `index` waits for the upkeep that other commands leave to the background.
+        catalogue.index.optimise()
         return self._report(reader, embedder, embedded=embedded, removed=removed)
 
     def rebuild(self, *, embedder: str | None = None, progress: Progress | None = None) -> IndexReport:

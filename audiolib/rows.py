@@ -8,6 +8,7 @@ from audiolib.sidecars import Sidecar
 from audiolib.vectors import decode
 
 if TYPE_CHECKING:
+    from indexing.describe import Descriptors
     from indexing.embed import Embedder
     from indexing.schema import IndexRow
 
@@ -21,7 +22,24 @@ def document_of(sidecar: Sidecar) -> str:
     from indexing.document import compose_document
 
     clip = sidecar.clip
-    return compose_document(prompt=clip.prompt, title=clip.title, tags=clip.tags, transcript=clip.transcript)
+    return compose_document(
+        prompt=clip.prompt,
+        title=clip.title,
+        tags=clip.tags,
+        transcript=clip.transcript,
+        descriptors=_descriptors(sidecar),
+    )
+
+
+def _descriptors(sidecar: Sidecar) -> "Descriptors | None":
+    """What was measured of a clip; `None` where people's edits left values that mean nothing."""
+    from indexing.describe import NAMES, Descriptors
+
+    values = {name: getattr(sidecar.clip, name) for name in NAMES}
+    try:
+        return Descriptors(**values, confidence=sidecar.confidence)
+    except ValueError:
+        return None
 
 
 def rows_of(

@@ -113,7 +113,9 @@ class FileChecks:
             yield from self._whole_clip(sidecar)
 
     def _damaged_sidecar(self, clip_id: str, path: Path, error: Exception) -> Finding:
-        readable = not isinstance(error.__cause__ or error, OSError) and len(self.found.audio.get(clip_id, ())) == 1
+        readable = (
+            not isinstance(error.__cause__ or error, OSError) and len(self.found.audio.get(clip_id, ())) == 1
+        )
         again = "It is made again from the audio and the index; the damaged one is kept beside it."
         return Finding(
             kind="sidecar-damaged",

@@ -56,8 +56,8 @@ def show_command(clip: str, wants_waveform: bool | None, library_path: Path | No
 
 
 def _draw(library: "AudioLibrary", clip: "Clip") -> None:
+    from audiolib import AudioError
     from audiolib.cli import waveform
-    from generation.errors import AudioError
 
     try:
         outline = library.waveform(clip, columns=waveform.columns_for(waveform.width()))

@@ -9,7 +9,7 @@ from audiolib.cli import output
 from audiolib.cli.options import json_option, library_option, open_library
 
 if TYPE_CHECKING:
-    from audiolib.duplicates import DuplicateGroup
+    from audiolib import DuplicateGroup
 
 
 @click.command("duplicates", short_help="Find clips that are there more than once.")
@@ -31,11 +31,11 @@ def duplicates_command(
     Of each group one is to keep: the best rated, then lossless, then of the highest rate, then with the most tags,
     then the oldest. To move the others to the trash: audiolib duplicates --ids | audiolib remove -
     """
-    from audiolib.duplicates import NEAR
+    from audiolib import NEAR_SIMILARITY
 
     if ids and as_json:
         raise click.UsageError("--ids and --json exclude each other.")
-    least = similarity if similarity is not None else NEAR if near else None
+    least = similarity if similarity is not None else NEAR_SIMILARITY if near else None
     with output.bar("comparing", "clip") as update:
         groups = open_library(library_path).duplicates(near=least, progress=update)
     for group in groups:

@@ -24,9 +24,15 @@ from audiolib.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from audiolib import AudioLibrary, ClipProgress, Destination, Filters, GenerationRequest
-    from audiolib.reuse import ReusedOrMade
-    from audiolib.studio import OnProgress
+    from audiolib import (
+        AudioLibrary,
+        ClipProgress,
+        Destination,
+        Filters,
+        GenerationRequest,
+        OnProgress,
+        ReusedOrMade,
+    )
 
 
 _DEFAULT_SCORE = "default"
@@ -36,7 +42,7 @@ def _score(context: click.Context, parameter: click.Parameter, value: str | None
     """Read the score of --reuse, which may take the prompt for its own."""
     if value is None:
         return None
-    from audiolib.reuse import REUSE_SCORE
+    from audiolib import REUSE_SCORE
 
     try:
         score = REUSE_SCORE if value == _DEFAULT_SCORE else float(value)
@@ -217,7 +223,7 @@ def _clips(
     source: _Source,
     progress: "OnProgress",
 ) -> "Iterator[ReusedOrMade]":
-    from audiolib.reuse import ReusedOrMade
+    from audiolib import ReusedOrMade
 
     if destination is not None and not source.index:
         made = library.render_all(requests, destination, progress=progress)

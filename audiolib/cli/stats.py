@@ -11,8 +11,7 @@ from audiolib.cli.filters import filter_options
 from audiolib.cli.options import json_option, library_option, open_library
 
 if TYPE_CHECKING:
-    from audiolib import Filters
-    from audiolib.statistics import LibraryStats
+    from audiolib import Filters, LibraryStats
 
 _SHOWN: Final = 10  # the most frequent of each kind
 _BAR: Final = 24

@@ -13,7 +13,7 @@ from audiolib.cli.naming import read_names
 from audiolib.cli.options import json_option, library_option, open_library
 
 if TYPE_CHECKING:
-    from audiolib.trash import TrashedClip
+    from audiolib import TrashedClip
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from audiolib.cli import output
 
 if TYPE_CHECKING:
-    from audiolib.waveform import Waveform
+    from audiolib import Waveform
 
 ROWS: Final = 5
 _MAX_WIDTH: Final = 120

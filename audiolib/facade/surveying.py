@@ -52,7 +52,7 @@ class Surveying(LibraryBase):
 
         Args:
             near: The least cosine of sound vectors, above 0 up to 1, that counts as the same sound
-                (`audiolib.duplicates.NEAR` is measured); only the same samples when `None`.
+                (`audiolib.duplicates.NEAR_SIMILARITY` is measured); only the same samples when `None`.
             progress: Called with the clips compared and the clips in all, where sounds are compared.
 
         Returns:

@@ -16,7 +16,7 @@ from library_files import files_of
 
 from audiolib import AudioLibrary, Clip
 from audiolib.analyses import measured
-from audiolib.duplicates import NEAR
+from audiolib.duplicates import NEAR_SIMILARITY
 from audiolib.errors import InvalidInputError
 from audiolib.ids import new_id
 from audiolib.recording import read_facts
@@ -105,7 +105,7 @@ class TestSameSamples:
     def test_nothing_is_removed(self, library: AudioLibrary) -> None:
         put(library, tune(1, 0.1)), put(library, tune(1, 0.1))
         before = files_of(library.path / "audio")
-        library.duplicates(near=NEAR)
+        library.duplicates(near=NEAR_SIMILARITY)
         assert files_of(library.path / "audio") == before
 
     @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ class TestSameSound:
         for seed in (2, 3, 4):
             put(library, tune(seed))
         assert groups(library) == []
-        assert groups(library, NEAR) == [(best.id, alike)]
+        assert groups(library, NEAR_SIMILARITY) == [(best.id, alike)]
 
     def test_both_kinds_are_one_group(self, library: AudioLibrary) -> None:
         first, same = put(library, tune(1)), put(library, tune(1))
         lossy, lossy_too = put(library, tune(1), ".mp3"), put(library, tune(1), ".mp3")
-        (group,) = library.duplicates(near=NEAR)
+        (group,) = library.duplicates(near=NEAR_SIMILARITY)
         assert group.keep == first
         assert group.duplicates[0].clip.id == same.id
         assert {item.clip.id for item in group.duplicates} == {same.id, lossy.id, lossy_too.id}
@@ -165,30 +165,30 @@ class TestSameSound:
             vectors[clip_id] = np.zeros(128, dtype=np.float32)
             vectors[clip_id][:2] = np.cos(angle), np.sin(angle)
         library._catalogue.index.put_vectors("sound-1", vectors)
-        assert groups(library, NEAR) == [(ids[0], {ids[1]})]
+        assert groups(library, NEAR_SIMILARITY) == [(ids[0], {ids[1]})]
 
     def test_another_length_is_another_sound(self, library: AudioLibrary) -> None:
         ids = [put(library, tune(1, seconds)).id for seconds in (1.0, 1.2, 2.0)]
         same = np.ones(128, dtype=np.float32)
         library._catalogue.index.put_vectors("sound-1", dict.fromkeys(ids, same))
-        assert groups(library, NEAR) == [(ids[0], {ids[1]})]
+        assert groups(library, NEAR_SIMILARITY) == [(ids[0], {ids[1]})]
 
     def test_in_blocks_as_at_once(self, library: AudioLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
         for seed in (1, 2, 3):
             for level in (1, 0.5, 0.25):
                 put(library, tune(seed, 1.0) * level)
-        whole = groups(library, NEAR)
+        whole = groups(library, NEAR_SIMILARITY)
         assert [len(others) for _, others in whole] == [2, 2, 2]
         seen: list[tuple[int, int]] = []
         monkeypatch.setattr("audiolib.duplicates._CELLS", 18)
-        found = library.duplicates(near=NEAR, progress=lambda done, total: seen.append((done, total)))
+        found = library.duplicates(near=NEAR_SIMILARITY, progress=lambda done, total: seen.append((done, total)))
         assert [(g.keep.id, {item.clip.id for item in g.duplicates}) for g in found] == whole
         assert seen == [(2, 9), (4, 9), (6, 9), (8, 9), (9, 9)]
 
     def test_silence_is_only_compared_by_its_samples(self, library: AudioLibrary) -> None:
         quiet = [put(library, np.zeros(RATE, dtype=np.float32)) for _ in range(2)]
         put(library, np.zeros(RATE // 2, dtype=np.float32))
-        assert groups(library, NEAR) == [(quiet[0].id, {quiet[1].id})]
+        assert groups(library, NEAR_SIMILARITY) == [(quiet[0].id, {quiet[1].id})]
 
     @pytest.mark.parametrize("near", [0.0, -1.0, 1.1, float("nan")])
     def test_nonsense_is_refused(self, library: AudioLibrary, near: float) -> None:
