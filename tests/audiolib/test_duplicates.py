@@ -181,7 +181,9 @@ class TestSameSound:
         assert [len(others) for _, others in whole] == [2, 2, 2]
         seen: list[tuple[int, int]] = []
         monkeypatch.setattr("audiolib.duplicates._CELLS", 18)
-        found = library.duplicates(near=NEAR_SIMILARITY, progress=lambda done, total: seen.append((done, total)))
+        found = library.duplicates(
+            near=NEAR_SIMILARITY, progress=lambda done, total: seen.append((done, total))
+        )
         assert [(g.keep.id, {item.clip.id for item in g.duplicates}) for g in found] == whole
         assert seen == [(2, 9), (4, 9), (6, 9), (8, 9), (9, 9)]
 
