@@ -24,7 +24,13 @@ EXPECTED = [
     *classes_of(generation_errors, GenerationError),
     *classes_of(indexing_errors, IndexingError),
 ]
-USAGE = {"InvalidInputError", "AmbiguousClipError", "SettingsError", "InvalidRequestError"}
+USAGE = {
+    "InvalidInputError",
+    "AmbiguousClipError",
+    "SettingsError",
+    "InvalidRequestError",
+    "InvalidQueryError",
+}
 
 
 @pytest.mark.parametrize("kind", EXPECTED, ids=lambda kind: kind.__name__)

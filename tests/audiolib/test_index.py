@@ -140,7 +140,8 @@ def test_without_whisper_clips_are_marked_with_the_reason(
     report = library.transcribe()
     assert (report.transcribed, report.pending) == (0, 1)
     sidecar = clip.path.parent / f"{clip.id}.json"
-    assert json.loads(sidecar.read_text())["transcript_pending"] == report.reason
+    noted = json.loads(sidecar.read_text())["transcription"]
+    assert (noted["state"], noted["reason"]) == ("pending", report.reason)
     assert report.reason
     changed = sidecar.stat().st_mtime_ns
     library.transcribe()
