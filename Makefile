@@ -52,7 +52,7 @@ test: lint type
 
 test-slow: $(STAMP)
 	@echo "== test: the slow tests"
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m slow -q -n auto --maxprocesses 2
 
 lint: $(STAMP)
 	@echo "== lint: ruff"

@@ -10,6 +10,7 @@ from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Any, Final
 
+from indexing import lance
 from indexing.errors import InvalidQueryError
 from indexing.moments import parse_since, parse_until
 from indexing.schema import tag_needle, tag_text
@@ -96,6 +97,7 @@ class Filters:
 
     def expression(self) -> "Expr | None":
         """The conditions as one expression over the table's columns; None without a condition."""
+        lance.prepare()
         from lancedb.expr import col, func, lit
 
         # A `>=` alone would let NaN through, which Arrow sorts above every number; so both ends are asked for.

@@ -8,6 +8,7 @@ LanceDB has in its cache is kept either way.
 import errno
 import gc
 import logging
+import os
 import random
 import re
 import shutil
@@ -166,8 +167,9 @@ def _has_files(folder: Path) -> bool:
 
 
 def _connect(folder: Path) -> "DBConnection":
-    with _quick_import():
-        import lancedb
+    prepare()
+    import lancedb
+
     return lancedb.connect(folder, session=_session())
 
 
@@ -177,6 +179,14 @@ def _session() -> "Session":
     import lancedb
 
     return lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
+
+
+def prepare() -> None:
+    """Imports LanceDB quickly and quietly; whoever needs it first calls this before."""
+    # Its engine tells standard error of every commit that met another one; those are tried again.
+    os.environ.setdefault("LANCEDB_LOG", "error")
+    with _quick_import():
+        import lancedb  # noqa: F401  # for what the import does
 
 
 @contextmanager
