@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
 
 from library_files import clips_of
+from library_stock import open_stock, stock
 
 # A machine that is busy with other things is no reason to fail.
 hypothesis_settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -82,6 +83,23 @@ def stocked(tmp_path: Path, _stock: Path) -> AudioLibrary:
     path = tmp_path / "stocked"
     shutil.copytree(_stock, path)
     return AudioLibrary(path, settings=Settings(model="tiny", lock_timeout=5))
+
+
+@pytest.fixture(scope="session")
+def _mixed_stock(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
+    """A library of three kinds of clips, to be copied."""
+    root = tmp_path_factory.mktemp("mixed") / "library"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUDIOLIB_MODELS", str(models))
+        stock(root)
+    return root
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, _mixed_stock: Path) -> AudioLibrary:
+    """A library of a tagged and rated WAV, a FLAC and a clip with a transcript, all old; see `library_stock.stock`."""
+    shutil.copytree(_mixed_stock, tmp_path / "library")
+    return open_stock(tmp_path / "library")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from library_stock import documents, findable, make_old, open_stock, sidecar_of, stock
+from library_stock import documents, findable, make_old, open_stock, sidecar_of
 
 from audiolib import AudioLibrary, Clip
 from audiolib.checking.findings import CheckReport
@@ -24,20 +24,9 @@ from indexing.schema import IndexRow
 from indexing.store import ClipIndex
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
-    """A library that no test may touch."""
-    root = tmp_path_factory.mktemp("stock") / "library"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUDIOLIB_MODELS", str(models))
-        stock(root)
-    return root
-
-
 @pytest.fixture
-def library(made: Path, tmp_path: Path) -> AudioLibrary:
-    shutil.copytree(made, tmp_path / "library")
-    return open_stock(tmp_path / "library")
+def library(mixed: AudioLibrary) -> AudioLibrary:
+    return mixed
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from library_stock import findable, make_old, open_stock, stock
+from library_stock import findable, make_old, open_stock
 
 from audiolib import AudioLibrary
 from audiolib.crashpoints import VARIABLE
@@ -159,20 +159,9 @@ def steps(fast: set[tuple[str, str, int]]) -> Iterator[object]:
                 yield pytest.param(name, point, count, marks=marks, id=f"{name}-{point}-{count}")
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
-    """A library that no test may touch."""
-    root = tmp_path_factory.mktemp("stock") / "library"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUDIOLIB_MODELS", str(models))
-        stock(root)
-    return root
-
-
 @pytest.fixture
-def library(made: Path, tmp_path: Path) -> AudioLibrary:
-    shutil.copytree(made, tmp_path / "library")
-    return open_stock(tmp_path / "library")
+def library(mixed: AudioLibrary) -> AudioLibrary:
+    return mixed
 
 
 def run(library: AudioLibrary, command: Command, crash_at: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from library_files import bare_clip
-from library_stock import findable, make_old, open_stock, sidecar_of, stock
+from library_stock import findable, make_old, sidecar_of
 
 from audiolib import AudioLibrary, Clip
 from audiolib.errors import LibraryError, LibraryFormatError, SidecarError
@@ -28,20 +27,9 @@ from indexing.schema import arrow_schema, to_arrow, vector_field
 CLIP_ID = "01ARYZ6S41TSV4RRFFQ69G5FAV"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
-    """A library that no test may touch."""
-    root = tmp_path_factory.mktemp("stock") / "library"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUDIOLIB_MODELS", str(models))
-        stock(root)
-    return root
-
-
 @pytest.fixture
-def library(made: Path, tmp_path: Path) -> AudioLibrary:
-    shutil.copytree(made, tmp_path / "library")
-    return open_stock(tmp_path / "library")
+def library(mixed: AudioLibrary) -> AudioLibrary:
+    return mixed
 
 
 @pytest.fixture

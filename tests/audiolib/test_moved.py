@@ -9,26 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from library_stock import findable, open_stock, stock
+from library_stock import findable, open_stock
 
 from audiolib import AudioLibrary
 from indexing.store import ClipIndex
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
-    """A library that no test may touch."""
-    root = tmp_path_factory.mktemp("stock") / "library"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUDIOLIB_MODELS", str(models))
-        stock(root)
-    return root
-
-
 @pytest.fixture
-def library(made: Path, tmp_path: Path) -> AudioLibrary:
-    shutil.copytree(made, tmp_path / "library")
-    return open_stock(tmp_path / "library")
+def library(mixed: AudioLibrary) -> AudioLibrary:
+    return mixed
 
 
 def digests(root: Path) -> dict[str, str]:
