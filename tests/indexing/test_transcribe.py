@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from whisper_files import DIMENSIONS
 
 from indexing import (
     IndexingError,
@@ -19,18 +20,6 @@ from indexing import (
     transcribe,
 )
 
-DIMENSIONS = {
-    "n_mels": 80,
-    "n_audio_ctx": 1500,
-    "n_audio_state": 32,
-    "n_audio_head": 2,
-    "n_audio_layer": 1,
-    "n_vocab": 51865,
-    "n_text_ctx": 64,
-    "n_text_state": 32,
-    "n_text_head": 2,
-    "n_text_layer": 1,
-}
 FILE = "weights.safetensors"
 Write = Callable[..., Path]
 # Importing mlx_whisper brings numba and others, whose warnings are not ours.
