@@ -18,6 +18,7 @@ from indexing import ClipIndex, IndexRow
 # As audiolib does before it embeds many texts: without it MLX takes ten times as long on a Linux CPU.
 backend.prepare()
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
 
 EMBEDDER = "test/embedder"
