@@ -12,6 +12,8 @@ from generation.training.starter.recipes import GENRES, MOODS, Genre, Mood
 PACES = ("slow", "medium", "fast")
 TONES = ("dark", "neutral", "bright")
 DRUMS = ("none", "light", "heavy")
+AGAINST_THE_GRAIN = 0.3
+"""Share of pieces whose drums are chosen whatever their style and mood are."""
 TEMPO_RANGES = {"slow": (54.0, 80.0), "medium": (88.0, 116.0), "fast": (128.0, 178.0)}
 
 # Named more than once: what people ask for most.
@@ -85,6 +87,12 @@ def _blend(mood: Sequence[float], genre: Sequence[float]) -> list[float]:
     return [m * (g + 0.12) for m, g in zip(mood, genre, strict=True)]
 
 
+def expects_drums(genre: str | None, mood: str) -> float:
+    """How likely a piece of this style and mood has drums of any kind when nothing is said of them, 0 to 1."""
+    weights = _weights("drums", GENRES[genre] if genre else None, MOODS[mood])
+    return 1 - weights[0] / sum(weights)
+
+
 def _tempo(pace: str, genre: Genre | None, rng: np.random.Generator) -> int:
     low, high = TEMPO_RANGES[pace]
     if genre is not None:
@@ -132,7 +140,9 @@ def choose_attributes(rng: np.random.Generator) -> PieceAttributes:
     mood = MOODS[mood_name]
     pace = _weighted(PACES, _weights("pace", genre, mood), rng)
     tone = _weighted(TONES, _weights("tone", genre, mood), rng)
-    drums = _weighted(DRUMS, _weights("drums", genre, mood), rng)
+    # "No drums" must mean something under "techno" too: without pieces against the grain it does not.
+    against = rng.random() < AGAINST_THE_GRAIN
+    drums = _weighted(DRUMS, (0.6, 0.15, 0.25) if against else _weights("drums", genre, mood), rng)
     lead, backing, bass = _choose_instruments(genre, rng)
     kit = None
     if drums != "none":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from generation.training.starter.attributes import PieceAttributes
+from generation.training.starter.attributes import PieceAttributes, expects_drums
 from generation.training.starter.lexicon import (
     DRUM_NOUNS,
     DRUM_PHRASES,
@@ -36,12 +36,19 @@ class _Words:
     def __init__(self, piece: PieceAttributes, rng: np.random.Generator) -> None:
         self.piece = piece
         self.rng = rng
+        expected = expects_drums(piece.genre, piece.mood)
+        # What nobody would expect is said: plain "techno" must still mean techno with drums.
+        self.surprising = (expected if piece.drums != "none" else 1 - expected) < 0.35
 
     def pick(self, choices: Sequence[str]) -> str:
         return choices[int(self.rng.integers(len(choices)))]
 
     def chance(self, share: float) -> bool:
         return bool(self.rng.random() < share)
+
+    def says_drums(self, share: float) -> bool:
+        """Whether a caption speaks of the drums: in a share of them, nearly always where they surprise."""
+        return self.chance(0.85 if self.surprising else share)
 
     def mood(self) -> str:
         """The first word of a mood is its plainest, and the one users type most."""
@@ -131,7 +138,7 @@ def _short(words: _Words) -> str:
 
 def _two(words: _Words) -> str:
     text = " ".join([*words.adjectives(2), words.subject()])
-    return f"{text}, {words.drums()}" if words.chance(0.35) else text
+    return f"{text}, {words.drums()}" if words.says_drums(0.5) else text
 
 
 def _drummed(words: _Words) -> str:
@@ -139,13 +146,18 @@ def _drummed(words: _Words) -> str:
     subject = words.subject() if words.chance(0.6) else " ".join([*words.adjectives(1), words.subject()])
     joined = phrase.startswith(("with", "no ")) or phrase in ("drumless", "beatless")
     if joined and words.piece.drums == "none":
-        return f"{subject}, {phrase}" if words.chance(0.4) else f"{subject} {phrase}"
+        joints = (
+            (", ", ", ", " ", " ", " but ", " and ") if phrase.startswith("no ") else (", ", " ", " but ")
+        )
+        return f"{subject}{words.pick(joints)}{phrase}"
+    if not phrase.startswith("with") and words.chance(0.25):
+        return f"{subject} and {phrase}"
     return f"{subject} {phrase}" if phrase.startswith("with") else f"{subject} with {phrase}"
 
 
 def _list(words: _Words) -> str:
     parts = [words.subject(), *words.adjectives(3)]
-    if words.chance(0.5):
+    if words.says_drums(0.5):
         parts.append(words.drums())
     if words.chance(0.4):
         parts.append(words.ensemble())
@@ -168,7 +180,7 @@ def _sentence(words: _Words) -> str:
         text = (
             f"{text} with {words.ensemble()}" if words.chance(0.7) else f"{text} featuring {words.ensemble()}"
         )
-    if words.chance(0.45):
+    if words.says_drums(0.45):
         phrase = words.drums()
         text = f"{text}, {phrase}"
     if words.chance(0.15):
@@ -194,16 +206,19 @@ def _solo(words: _Words) -> str:
     return f"{' '.join(words.adjectives(2))} {text}" if words.chance(0.8) else text
 
 
-_FORMS = ((_short, 0.3), (_two, 0.2), (_drummed, 0.13), (_list, 0.13), (_sentence, 0.18), (_use, 0.06))
+_FORMS = ((_short, 0.2), (_two, 0.2), (_drummed, 0.25), (_list, 0.12), (_sentence, 0.17), (_use, 0.06))
+_FORMS_WITH_DRUMS = tuple((form, share) for form, share in _FORMS if form not in (_short, _use))
 
 
 def _caption(words: _Words) -> str:
     if words.piece.solo and words.chance(0.15):
         text = _solo(words)
     else:
-        roll = words.rng.random() * sum(share for _, share in _FORMS)
-        form = _FORMS[-1][0]
-        for candidate, share in _FORMS:
+        # The other forms have no place for the drums.
+        forms = _FORMS_WITH_DRUMS if words.surprising and words.chance(0.85) else _FORMS
+        roll = words.rng.random() * sum(share for _, share in forms)
+        form = forms[-1][0]
+        for candidate, share in forms:
             roll -= share
             if roll < 0:
                 form = candidate
