@@ -35,6 +35,7 @@ from generation.errors import GenerationError, InvalidRequestError
 from generation.layers import Linear
 from generation.melody import Chroma
 from generation.parts import Parts, load_parts
+from generation.quantise import quantise
 from generation.sampling import SamplingSettings
 from generation.streaming import MusicStream
 from generation.text import Tokenizer, load_tokenizer
@@ -74,6 +75,7 @@ class MusicGen:
         license: Of the weights, where it is known.
         backend: `cpu`, `metal` or `cuda`.
         dtype: Number type of the decoder's weights; the text encoder and the codec are always float32.
+        bits: 8 or 4 where the decoder's weights are quantised (`generation.quantise`), else None.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class MusicGen:
         model_id: str,
         folder: Path,
         dtype: str,
+        bits: int | None = None,
     ) -> None:
         self.config = config
         self.parts = parts
@@ -92,6 +95,7 @@ class MusicGen:
         self.model_id = model_id
         self.folder = folder
         self.dtype = dtype
+        self.bits = bits
         self.backend = backend.backend_name()
         self.settings = sampling_defaults(checkpoints.load_generation_config(folder))
         self.sampling_rate = config.audio_encoder.sampling_rate
@@ -106,25 +110,33 @@ class MusicGen:
                     module.row_tile = backend.CPU_ROW_TILE
 
     @classmethod
-    def from_pretrained(cls, name: str | Path | None = None, *, dtype: str | None = None) -> Self:
+    def from_pretrained(
+        cls, name: str | Path | None = None, *, dtype: str | None = None, bits: int | None = None
+    ) -> Self:
         """Load a checkpoint that is on this machine; nothing is downloaded.
 
         Args:
             name: A name, a folder, or None for the default (see `checkpoints.find_model`).
             dtype: `float32`, `float16` or `bfloat16`; None: float32 on the CPU, float16 elsewhere.
+            bits: 8 or 4 to quantise the decoder's weights; None leaves them in `dtype`.
 
         Raises:
             ModelNotFoundError: it is not on this machine.
             CheckpointError: it cannot be used; the tensor or setting at fault is named.
+            InvalidRequestError: there is no such number type, or there are no weights of so many bits.
         """
         found = checkpoints.find_model(name)
         config = checkpoints.load_config(found.path)
         parts = load_parts(found.path, config)
         chosen = backend.choose_dtype(dtype)
         parts.decoder.set_dtype(getattr(mx, chosen))
+        if bits is not None:
+            quantise(parts.decoder, bits)
         mx.eval(parts.parameters())
         tokenizer = load_tokenizer(found.path, config.text_encoder.eos_token_id)
-        return cls(config, parts, tokenizer, model_id=found.model_id, folder=found.path, dtype=chosen)
+        return cls(
+            config, parts, tokenizer, model_id=found.model_id, folder=found.path, dtype=chosen, bits=bits
+        )
 
     @functools.cached_property
     def weights_digest(self) -> str:
