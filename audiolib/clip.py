@@ -1,16 +1,17 @@
 """The values that the library speaks in: a clip, the recipe that made it, a hit of a search."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from audiolib.jsonfields import JsonValue
+from audiolib.jsonfields import JsonValue, sparse
 
 if TYPE_CHECKING:
     from indexing.query import Explanation
 
 Kind = Literal["generated", "imported"]
+_COMMON_FIELDS: Final = 15  # of a recipe, up to `parent_id`: every sidecar of format 1 has them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Recipe(JsonValue):
 
     `duration` is the length that was asked for in seconds, `None` where steps were asked for instead;
     `steps` is the number of decoder steps either way. `batch_size` is how many clips were decoded together.
+    `bits` is 8 or 4 where the decoder's weights were quantised.
     """
 
     prompt: str
@@ -36,6 +38,7 @@ class Recipe(JsonValue):
     dtype: str
     audiolib_version: str
     parent_id: str | None = None
+    bits: int | None = sparse(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

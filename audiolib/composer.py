@@ -44,7 +44,7 @@ class Composer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._loaded: tuple[tuple[str, str | None], MusicGen] | None = None
+        self._loaded: tuple[tuple[str, str | None, int | None], MusicGen] | None = None
 
     def find(self, name: str | None) -> "FoundModel":
         """Find a checkpoint on this machine.
@@ -59,26 +59,27 @@ class Composer:
 
         return find_model(name or self._settings.model)
 
-    def load(self, name: str | None, dtype: str | None = None) -> "MusicGen":
+    def load(self, name: str | None, dtype: str | None = None, bits: int | None = None) -> "MusicGen":
         """Load a checkpoint, or return it if it was the last one used.
 
         Args:
             name: Its name or folder, as in `find`.
             dtype: Number type of the weights, the backend's usual one when `None`.
+            bits: 8 or 4 to quantise the decoder's weights.
 
         Raises:
             ModelNotFoundError: It is not here.
             CheckpointError: It cannot be used.
         """
         found = self.find(name)
-        key = (str(found.path), dtype)
+        key = (str(found.path), dtype, bits)
         if self._loaded is None or self._loaded[0] != key:
             from generation.backend import prepare
             from generation.musicgen import MusicGen
 
             prepare()
             self._loaded = None  # two models need not fit into memory together
-            model = MusicGen.from_pretrained(name or self._settings.model, dtype=dtype)
+            model = MusicGen.from_pretrained(name or self._settings.model, dtype=dtype, bits=bits)
             self._loaded = (key, model)
         return self._loaded[1]
 
@@ -94,7 +95,7 @@ class Composer:
         """
         from audiolib.version import __version__
 
-        model = self.load(request.model, request.dtype)
+        model = self.load(request.model, request.dtype, request.bits)
         (made,) = model.compose(
             [request.prompt],
             duration=request.duration,
@@ -124,6 +125,7 @@ class Composer:
             dtype=model.dtype,
             audiolib_version=__version__,
             parent_id=request.parent_id,
+            bits=model.bits,
         )
         return MadeAudio(
             audio=made.audio,

@@ -4,6 +4,7 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from dataclasses import field as dataclass_field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -33,6 +34,15 @@ class JsonValue:
         return from_document(cls, document)
 
 
+def sparse(default: Any) -> Any:
+    """Return a dataclass field that is left out of JSON where it has its default, as if it had never been added.
+
+    Args:
+        default: Its default.
+    """
+    return dataclass_field(default=default, metadata={"sparse": True})
+
+
 def to_document(value: object) -> dict[str, Any]:
     """Return a dataclass of plain fields as a JSON object; tuples become lists, paths strings.
 
@@ -42,6 +52,8 @@ def to_document(value: object) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for field in fields(value):  # type: ignore[arg-type]  # any dataclass; there is no type for that
         item = getattr(value, field.name)
+        if field.metadata.get("sparse") and item == field.default:
+            continue
         if isinstance(item, tuple):
             item = list(item)
         elif isinstance(item, Path):
@@ -54,7 +66,7 @@ def from_document(cls: type[T], document: Mapping[str, object]) -> T:
     """Build `cls` from a JSON object; keys that it does not know are left alone.
 
     Args:
-        cls: A dataclass of str, int, float, Path, tuple[str, ...], Literal, or one of those or None.
+        cls: A dataclass of str, int, float, Path, tuple[str, ...], tuple[float, ...], Literal, or one of those or None.
         document: The parsed JSON object.
 
     Raises:
@@ -88,8 +100,8 @@ def _convert(name: str, value: object, hint: Any) -> object:
         if value in get_args(hint):
             return value
     elif origin is tuple:
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return tuple(value)
+        if isinstance(value, list):
+            return tuple(_convert(name, item, get_args(hint)[0]) for item in value)
     elif hint is float:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)

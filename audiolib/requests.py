@@ -1,6 +1,7 @@
 """What is asked for when a clip is to be made, checked before any work is done."""
 
 import math
+import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,11 @@ FORMATS: Final = ("wav", "flac", "ogg", "mp3")
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
 
-_FRAME_RATE: Final = 50  # decoder steps a second
+FRAME_RATE: Final = 50
+"""Codec frames, and decoder steps, a second: of every published MusicGen."""
+WINDOW_SECONDS: Final = 30.0
+"""What a model sees at once; longer clips are made window by window."""
+
 _DELAY_STEPS: Final = 3  # steps that the delay pattern of four codebooks adds
 _SEEDS: Final = 1 << 32
 _MAX_SEED: Final = (1 << 63) - 1  # the largest that fits a signed column
@@ -35,6 +40,7 @@ class GenerationOptions(TypedDict, total=False):
     guidance: float | None
     model: str | None
     dtype: str | None
+    bits: int | None
     tags: Sequence[str]
     audio_format: str
     sample_rate: int | None
@@ -52,20 +58,28 @@ class GenerationRequest:
 
     Attributes:
         prompt: The words to make music from.
-        duration: Length in seconds; 10 where neither it nor `max_steps` is given.
+        duration: Length in seconds, the given music included; 10 where neither it nor `max_steps` is given, after the
+            given music.
         max_steps: Decoder steps instead of a duration.
         seed: Where chance starts from; drawn fresh when `None`.
         temperature: Randomness of the choice of tokens; 0 always takes the likeliest.
         top_k: How many tokens are chosen among.
         top_p: Share of probability that is chosen among.
         guidance: How closely the prompt is followed.
-        model: A checkpoint's name or folder.
+        model: A checkpoint's name or folder; of several, the logits are mixed.
+        model_weights: How much each of several counts, above 0; all the same when `None`.
         dtype: Number type of the weights.
+        continue_from: A clip, named as everywhere, or a sound file, that the new clip begins with and goes on from.
+        continue_seconds: How much of its end is given; all of it, at most 20 seconds, when `None`.
+        melody: A clip or a sound file whose melody is followed, by melody models.
+        context: Seconds that each window of a clip longer than 30 s takes over from the one before; 12 when `None`.
+        bits: 8 or 4 to quantise the decoder's weights; they stay as they are when `None`.
         tags: Labels for the new clip.
         audio_format: One of `FORMATS`.
         sample_rate: In Hz, the model's own when `None`.
         batch_size: How many clips are decoded together; it matters to the last bits on 16-bit backends.
-        parent_id: The clip that this is a variation of.
+        parent_id: The clip that this is a variation of, or goes on from.
+        conditioned_as: The id of a clip whose given music and melody are used again, where the fields above name none.
     """
 
     prompt: str
@@ -78,6 +92,7 @@ class GenerationRequest:
     guidance: float | None = None
     model: str | None = None
     dtype: str | None = None
+    bits: int | None = None
     tags: Sequence[str] = ()
     audio_format: str = "wav"
     sample_rate: int | None = None
@@ -100,11 +115,15 @@ class GenerationRequest:
                 f"The seed {seed} is out of range. Use a whole number from 0 to 2^63 - 1."
             )
         self._check_sampling()
+        self._check_conditions()
         self._check_format()
+        models, weights = _checked_models(self.model, self.model_weights)
         return replace(
             self,
             prompt=clean_prompt(self.prompt),
             tags=clean_tags(self.tags),
+            model=models,
+            model_weights=weights,
             duration=duration,
             max_steps=max_steps,
             seed=seed,
@@ -118,10 +137,12 @@ class GenerationRequest:
                 raise InvalidInputError(
                     f"{self.max_steps} steps make no sound. Use {_DELAY_STEPS + 1} or more; 50 are one second."
                 )
-            _check_duration(seconds_of(self.max_steps), max_duration)
+            check_duration(seconds_of(self.max_steps), max_duration)
             return None, self.max_steps
+        if self.duration is None and (self.continue_from is not None or self.conditioned_as is not None):
+            return None, None  # the given music's length decides
         duration = DEFAULT_DURATION if self.duration is None else self.duration
-        _check_duration(duration, max_duration)
+        check_duration(duration, max_duration)
         return float(duration), None
 
     def _check_sampling(self) -> None:
@@ -132,8 +153,25 @@ class GenerationRequest:
             raise InvalidInputError(
                 f"A top-k of {self.top_k} makes no sense. Use 1 or more, or 0 for all tokens."
             )
+        if self.bits not in (None, 8, 4):
+            raise InvalidInputError(f"Weights of {self.bits} bits are not known. Use 8 or 4.")
         if self.top_p is not None and not 0 <= self.top_p <= 1:
             raise InvalidInputError(f"A top-p of {self.top_p:g} makes no sense. Use a number from 0 to 1.")
+
+    def _check_conditions(self) -> None:
+        if self.continue_seconds is not None:
+            if self.continue_from is None:
+                raise InvalidInputError(
+                    "There is a length of music to go on from, but no music. Name it with --continue."
+                )
+            if not (math.isfinite(self.continue_seconds) and self.continue_seconds >= 1 / FRAME_RATE):
+                raise InvalidInputError(
+                    f"{self.continue_seconds:g} seconds are nothing to go on from. Use 0.02 or more."
+                )
+        if self.context is not None and not 1 / FRAME_RATE <= self.context < WINDOW_SECONDS:
+            raise InvalidInputError(
+                f"A context of {self.context:g} seconds makes no sense. Use 0.02 to less than {WINDOW_SECONDS:g}."
+            )
 
     def _check_format(self) -> None:
         if self.audio_format not in FORMATS:
@@ -155,7 +193,7 @@ def seconds_of(steps: int) -> float:
     Args:
         steps: How many, more than the delay pattern takes.
     """
-    return (steps - _DELAY_STEPS) / _FRAME_RATE
+    return (steps - _DELAY_STEPS) / FRAME_RATE
 
 
 def request_of(recipe: Recipe) -> GenerationRequest:
@@ -173,14 +211,35 @@ def request_of(recipe: Recipe) -> GenerationRequest:
         top_k=recipe.top_k,
         top_p=recipe.top_p,
         guidance=recipe.guidance,
-        model=recipe.model,
+        model=recipe.models or recipe.model,
+        model_weights=recipe.model_weights or None,
         dtype=recipe.dtype,
+        context=recipe.context,
+        bits=recipe.bits,
         batch_size=recipe.batch_size,
         parent_id=recipe.parent_id,
     )
 
 
-def _check_duration(duration: float, max_duration: float) -> None:
+def _checked_models(
+    models: str | Sequence[str] | None, weights: Sequence[float] | None
+) -> tuple[str | tuple[str, ...] | None, tuple[float, ...] | None]:
+    """One name as a text, several as a tuple with as many weights or none."""
+    names = (models,) if models is None or isinstance(models, str) else tuple(models)
+    if weights and len(weights) != len(names):
+        raise InvalidInputError(
+            f"{len(weights)} weights do not fit {len(names)} {'model' if len(names) == 1 else 'models'}. "
+            "Give one for each, in the same order."
+        )
+    if not all(math.isfinite(weight) and weight > 0 for weight in weights or ()):
+        raise InvalidInputError("The weight of a model is a number above 0.")
+    if len(names) < 2:
+        return (names[0] if names else None), None
+    return tuple(str(name) for name in names), tuple(float(weight) for weight in weights or ()) or None
+
+
+def check_duration(duration: float, max_duration: float) -> None:
+    """Raise `InvalidInputError` for a length that makes no sense or is over the limit, both in seconds."""
     if not math.isfinite(duration) or duration <= 0:
         raise InvalidInputError(f"A duration of {duration:g} seconds makes no sense. Use a number above 0.")
     if duration > max_duration:

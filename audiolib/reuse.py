@@ -28,7 +28,7 @@ _SAME_LENGTH: Final = 0.01  # seconds: half a codec frame
 _PADDING: Final = 0.5  # seconds that a lossy format may add to what was asked for
 _CANDIDATES: Final = 50
 _PATIENCE: Final = 3_600.0  # seconds: making a clip takes its time, and it is what we want
-_SAMPLING: Final = ("seed", "temperature", "top_k", "top_p", "guidance", "dtype")
+_SAMPLING: Final = ("seed", "temperature", "top_k", "top_p", "guidance", "dtype", "bits")
 _PUNCTUATION: Final = ".,;:!?\"'\u2026\u2018\u2019\u201c\u201d\u201e"  # around a word it says nothing
 _log = logging.getLogger(__name__)
 

@@ -62,7 +62,7 @@ class Studio:
         checked = self.check_all(requests)
         migrate(self._folder, self._catalogue)  # and one of a newer format is refused before any work
         check_writable(self._folder.root)
-        self._composer.load(checked[0].model, checked[0].dtype)
+        self._composer.load(checked[0].model, checked[0].dtype, checked[0].bits)
         for number, request in enumerate(checked, start=1):
             report = reporter(progress, request.prompt, number, len(checked))
             made = self._composer.compose(request, progress=report)

@@ -14,6 +14,7 @@ import click
 from audiolib.cli import output
 from audiolib.cli.filters import reuse_filter_options
 from audiolib.cli.options import (
+    bits_option,
     json_option,
     library_option,
     model_option,
@@ -61,6 +62,7 @@ def _score(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--duration", type=float, help="Length in seconds.  [default: 10]")
 @click.option("--max-steps", type=int, help="Decoder steps instead of a duration; 50 are one second.")
 @model_option
+@bits_option
 @click.option("--seed", type=int, help="Where chance starts from; drawn fresh and recorded by default.")
 @click.option(
     "--count", type=click.IntRange(min=1), default=1, help="Clips for each prompt, seeds counting up."

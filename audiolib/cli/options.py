@@ -24,6 +24,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 model_option = click.option(
     "--model", help="MusicGen checkpoint: a name or a folder. See `audiolib models list`."
 )
+bits_option = click.option(
+    "--bits",
+    type=click.Choice(["8", "4"]),
+    callback=lambda _context, _parameter, value: None if value is None else int(value),
+    help="Quantise the decoder's weights: less memory, and faster on GPUs.",
+)
 clip_argument = click.argument("clip", metavar="CLIP")
 
 
@@ -74,5 +80,9 @@ def recipe_pairs(recipe: "Recipe") -> list[tuple[str, str]]:
             f"guidance {recipe.guidance:g}",
         ),
         ("steps", str(recipe.steps)),
-        ("made on", f"{recipe.backend}, {recipe.dtype}, audiolib {recipe.audiolib_version}"),
+        ("made on", f"{recipe.backend}, {_weights(recipe)}, audiolib {recipe.audiolib_version}"),
     ]
+
+
+def _weights(recipe: "Recipe") -> str:
+    return recipe.dtype if recipe.bits is None else f"{recipe.dtype}, {recipe.bits} bit weights"
