@@ -1,7 +1,7 @@
 """The values that the library speaks in: a clip, the recipe that made it, a hit of a search."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from indexing.query import Explanation
 
 Kind = Literal["generated", "imported"]
-_COMMON_FIELDS: Final = 15  # of a recipe, up to `parent_id`: every sidecar of format 1 has them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +20,12 @@ class Recipe(JsonValue):
     `duration` is the length that was asked for in seconds, `None` where steps were asked for instead;
     `steps` is the number of decoder steps either way. `batch_size` is how many clips were decoded together.
     `bits` is 8 or 4 where the decoder's weights were quantised.
+
+    `continued_from` names the music that the clip goes on from, a clip's id or a file's name: its first
+    `given_frames` frames are that music's, and stand in the clip's own codes. `melody_from` names the melody that it
+    follows, whose chroma is stored with the codes. `context` is what windows take over, in seconds. Where several
+    `models` chose the tokens together, `model` is all their names and `weights_digest` is of all of them;
+    `model_weights` and `model_digests` are each one's.
     """
 
     prompt: str
@@ -39,6 +44,18 @@ class Recipe(JsonValue):
     audiolib_version: str
     parent_id: str | None = None
     bits: int | None = sparse(None)
+    continued_from: str | None = sparse(None)
+    given_frames: int = sparse(0)
+    melody_from: str | None = sparse(None)
+    context: float | None = sparse(None)
+    models: tuple[str, ...] = sparse(())
+    model_weights: tuple[float, ...] = sparse(())
+    model_digests: tuple[str, ...] = sparse(())
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether sound was given besides words."""
+        return self.given_frames > 0 or self.melody_from is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

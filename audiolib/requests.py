@@ -38,7 +38,12 @@ class GenerationOptions(TypedDict, total=False):
     top_k: int | None
     top_p: float | None
     guidance: float | None
-    model: str | None
+    model: str | Sequence[str] | None
+    model_weights: Sequence[float] | None
+    continue_from: str | os.PathLike[str] | None
+    continue_seconds: float | None
+    melody: str | os.PathLike[str] | None
+    context: float | None
     dtype: str | None
     bits: int | None
     tags: Sequence[str]
@@ -90,14 +95,25 @@ class GenerationRequest:
     top_k: int | None = None
     top_p: float | None = None
     guidance: float | None = None
-    model: str | None = None
+    model: str | Sequence[str] | None = None
+    model_weights: Sequence[float] | None = None
     dtype: str | None = None
     bits: int | None = None
+    continue_from: str | os.PathLike[str] | None = None
+    continue_seconds: float | None = None
+    melody: str | os.PathLike[str] | None = None
+    context: float | None = None
     tags: Sequence[str] = ()
     audio_format: str = "wav"
     sample_rate: int | None = None
     batch_size: int = 1
     parent_id: str | None = None
+    conditioned_as: str | None = None
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether sound is given besides words: such clips share no batch with others."""
+        return any(source is not None for source in (self.continue_from, self.melody, self.conditioned_as))
 
     def checked(self, *, max_duration: float) -> "GenerationRequest":
         """Return the request with clean words, a length and a seed.
