@@ -1,40 +1,52 @@
-"""Sound files: 16-bit samples in, float32 samples out, a comment that travels inside the file, resampling.
+"""Sound files: samples in 16, 24 or 32 bits, a comment that travels inside the file, resampling.
 
-A sample `x` is stored as `round(x * 32768)`, half to even, limited to -32768 .. 32767, and read as `n / 32768`. So what
-was read and is stored again gives the same 16 bits.
+A sample `x` is stored in 16 bits as `round(x * 32768)`, half to even, limited to -32768 .. 32767, and read as
+`n / 32768`; so in 24 bits with 2^23. What was read and is stored again gives the same bits.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from generation.errors import AudioError
+from generation.finish import finish_sound, over_full_scale
+from generation.formats import FORMATS, container_of
 from generation.stream import open_audio, reason_of
 from generation.texts import read_texts
 
-Samples = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    from generation.finish import Meter, SoundFinish
 
-_SUBTYPES = {
-    ".wav": ("WAV", "PCM_16"),
-    ".flac": ("FLAC", "PCM_16"),
-    ".ogg": ("OGG", "VORBIS"),
-    ".mp3": ("MP3", "MPEG_LAYER_III"),
-}
-FORMATS = tuple(_SUBTYPES)
-"""The suffixes that can be written."""
+__all__ = [
+    "FORMATS",
+    "MAX_TEXT_BYTES",
+    "encode_audio",
+    "load_audio",
+    "read_comment",
+    "resample",
+    "save_audio",
+    "to_int16",
+]
+
+Samples = npt.NDArray[np.float32]
 
 MAX_TEXT_BYTES = 32_000
 """Of a comment or a title in UTF-8: libsndfile drops longer ones from WAV without a word."""
 
 _MAX_RATE = 655_350  # FLAC's; libsndfile crashes on some rates that are none, as 0
 _BLOCK = 1 << 16  # libsndfile's Vorbis encoder overflows the stack on millions of samples at once
+_PEAK_DATE = slice(12, 16)  # of the chunk, behind its name, size and version
+
+logger = logging.getLogger(__name__)
 
 
 def to_int16(audio: npt.ArrayLike) -> npt.NDArray[np.int16]:
@@ -46,10 +58,7 @@ def to_int16(audio: npt.ArrayLike) -> npt.NDArray[np.int16]:
     samples = np.asarray(audio)
     if samples.dtype == np.int16:
         return samples
-    if not np.isfinite(samples).all():
-        raise AudioError("The audio holds samples that are no numbers, so it is not written.")
-    scaled = np.rint(samples.astype(np.float64) * 32768)
-    return np.clip(scaled, -32768, 32767).astype(np.int16)
+    return _rounded(samples, 16, None).astype(np.int16)
 
 
 def encode_audio(
@@ -57,34 +66,50 @@ def encode_audio(
     sampling_rate: int,
     suffix: str = ".wav",
     *,
+    sample_format: str | None = None,
+    dither_seed: int | None = None,
     comment: str | None = None,
     title: str | None = None,
 ) -> bytes:
     """The bytes of a sound file.
 
     Args:
-        audio: `(samples,)` or `(samples, channels)`, float in [-1, 1] (what is outside is clipped) or int16.
+        audio: `(samples,)` or `(samples, channels)`, float in [-1, 1] or int16. What is outside is clipped, with a
+            warning in the log; floats hold it.
         sampling_rate: Hz.
-        suffix: One of `FORMATS`: WAV and FLAC keep the 16 bits, Ogg Vorbis and MP3 are lossy.
+        suffix: One of `FORMATS`; Ogg Vorbis and MP3 are lossy.
+        sample_format: `pcm16` (where None), `pcm24` or, in WAV, `float`.
+        dither_seed: Adds triangular noise of one step either way before rounding, always the same for a seed.
         comment: Kept inside the file (RIFF INFO, Vorbis comment, ID3).
         title: Likewise.
 
     Raises:
-        AudioError: samples are not finite or have another shape, the format cannot be written at that rate, or a text
-            is too long or cannot be stored.
+        AudioError: samples are not finite or have another shape, the format cannot hold such samples or that rate, or
+            a text is too long or cannot be stored.
     """
+    return _encoded(audio, sampling_rate, suffix, sample_format, dither_seed, comment, title).getvalue()
+
+
+def _encoded(
+    audio: npt.ArrayLike,
+    sampling_rate: int,
+    suffix: str,
+    sample_format: str | None,
+    dither_seed: int | None,
+    comment: str | None,
+    title: str | None,
+) -> io.BytesIO:
     import soundfile
 
-    if suffix.lower() not in _SUBTYPES:
-        raise AudioError(f"Audio cannot be written as {suffix!r}; use one of {', '.join(FORMATS)}.")
-    container, subtype = _SUBTYPES[suffix.lower()]
+    container, subtype = container_of(suffix, sample_format)
     if not 0 < sampling_rate <= _MAX_RATE:
         raise AudioError(f"Audio cannot be written at {sampling_rate} Hz.")
-    samples = to_int16(audio)
+    samples = np.asarray(audio)
     if samples.ndim not in (1, 2) or samples.size == 0:
         raise AudioError(f"Audio of shape {samples.shape} cannot be written; give (samples, channels).")
-    # libsndfile garbles stereo MP3 from 16-bit samples, so lossy encoders get the same values as floats.
-    given = samples if subtype == "PCM_16" else samples.astype(np.float32) / 32768
+    if subtype != "FLOAT" and samples.dtype != np.int16:
+        for note in over_full_scale(samples):
+            logger.warning(note)
     texts = {"comment": _storable(comment), "title": _storable(title)}
     buffer = io.BytesIO()
     channels = 1 if samples.ndim == 1 else samples.shape[1]
@@ -97,15 +122,65 @@ def encode_audio(
                 for name, text in texts.items():
                     if text:
                         setattr(file, name, text)
-            for start in range(0, len(samples), _BLOCK):
-                file.write(given[start : start + _BLOCK])
+            for block in _stored_blocks(samples, subtype, dither_seed):
+                file.write(block)
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
         raise AudioError(
             f"{container} cannot hold {channels} channel(s) at {sampling_rate} Hz: {reason_of(error)}"
         ) from error
     if container == "MP3":
         _write_id3(buffer, **texts)
-    return buffer.getvalue()
+    if subtype == "FLOAT":
+        _take_date_away(buffer)
+    return buffer
+
+
+def _stored_blocks(
+    samples: npt.NDArray[Any], subtype: str, dither_seed: int | None
+) -> Iterator[npt.NDArray[Any]]:
+    """Samples as libsndfile takes them, block by block: memory does not grow with the clip."""
+    noise = None if dither_seed is None else np.random.default_rng(dither_seed)
+    for start in range(0, len(samples), _BLOCK):
+        block = samples[start : start + _BLOCK]
+        if subtype == "PCM_16":
+            yield block if block.dtype == np.int16 else _rounded(block, 16, noise).astype(np.int16)
+            continue
+        if block.dtype == np.int16:
+            block = block.astype(np.float32) / 32768
+        if subtype == "PCM_24":
+            yield _rounded(block, 24, noise).astype(np.int32) << 8  # libsndfile takes the upper 24 of 32 bits
+        elif subtype == "FLOAT":
+            yield _finite(block).astype(np.float32)
+        else:
+            # libsndfile garbles stereo MP3 from 16-bit samples, so lossy encoders get the same values as floats.
+            yield _rounded(block, 16, None).astype(np.float32) / 32768
+
+
+def _rounded(
+    samples: npt.NDArray[Any], bits: int, noise: np.random.Generator | None
+) -> npt.NDArray[np.float64]:
+    """Whole numbers of so many bits."""
+    full = 1 << (bits - 1)
+    scaled = _finite(samples).astype(np.float64) * full
+    if noise is not None:
+        # Two even ones make a triangular one (TPDF), in the order of the samples however they are cut into blocks.
+        first, second = np.moveaxis(noise.random((*scaled.shape, 2)), -1, 0)
+        scaled += first - second
+    return np.clip(np.rint(scaled), -full, full - 1)
+
+
+def _finite(samples: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if not np.isfinite(samples).all():
+        raise AudioError("The audio holds samples that are no numbers, so it is not written.")
+    return samples
+
+
+def _take_date_away(buffer: io.BytesIO) -> None:
+    """libsndfile dates the PEAK chunk of float WAVs; the same sound should give the same bytes."""
+    content = buffer.getbuffer()
+    at = bytes(content[: 1 << 17]).find(b"PEAK")
+    if at >= 0:
+        content[at + _PEAK_DATE.start : at + _PEAK_DATE.stop] = bytes(4)
 
 
 def save_audio(
@@ -113,6 +188,10 @@ def save_audio(
     audio: npt.ArrayLike,
     sampling_rate: int,
     *,
+    sample_format: str | None = None,
+    finish: SoundFinish | None = None,
+    meter: Meter | None = None,
+    dither_seed: int = 0,
     comment: str | None = None,
     title: str | None = None,
 ) -> None:
@@ -120,18 +199,30 @@ def save_audio(
 
     Args:
         path: Ends in one of `FORMATS`; a file of that name is replaced.
-        audio: `(samples,)` or `(samples, channels)`, float in [-1, 1] (what is outside is clipped) or int16.
+        audio: As for `encode_audio`.
         sampling_rate: Hz.
+        sample_format: As for `encode_audio`.
+        finish: Fades, normalizing and dither; see `SoundFinish`. What the listener should know is logged.
+        meter: Measures loudness, for `finish`; see `finish_sound`.
+        dither_seed: Of the dither, where `finish` asks for it.
         comment: Kept inside the file, for `read_comment`.
         title: Likewise.
 
     Raises:
         AudioError: as `encode_audio`, or the file cannot be written; then the system's `OSError` is its cause.
+        InvalidRequestError: as `finish_sound`.
     """
     target = Path(path)
-    data = encode_audio(audio, sampling_rate, target.suffix, comment=comment, title=title)
+    if finish is not None:
+        container_of(target.suffix, sample_format)  # before any work
+        finished = finish_sound(audio, sampling_rate, finish, meter=meter, clip=sample_format != "float")
+        for note in finished.notes:
+            logger.warning(note)
+        audio = finished.audio
+    noise = dither_seed if finish is not None and finish.dither else None
+    buffer = _encoded(audio, sampling_rate, target.suffix, sample_format, noise, comment, title)
     try:
-        _write_atomically(target, data)
+        _write_atomically(target, buffer.getbuffer())
     except OSError as error:
         raise AudioError(f"{target} cannot be written: {error.strerror or error}.") from error
 
@@ -175,11 +266,11 @@ def resample(audio: npt.ArrayLike, from_hz: int, to_hz: int) -> Samples:
     samples = np.asarray(audio, dtype=np.float32)
     if from_hz == to_hz:
         return samples
-    resampled: Samples = soxr.resample(samples, from_hz, to_hz, quality="HQ").astype(np.float32)
+    resampled: Samples = soxr.resample(samples, from_hz, to_hz, quality="HQ").astype(np.float32, copy=False)
     return resampled
 
 
-def _write_atomically(target: Path, data: bytes) -> None:
+def _write_atomically(target: Path, data: memoryview) -> None:
     """A hidden file beside the target, synced, then renamed; removed on any failure, Ctrl+C included."""
     temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}.tmp{target.suffix}")
     try:
