@@ -18,7 +18,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from generation import checkpoints, melody
+from generation import batching, checkpoints, melody
 from generation.codec_stream import decode_in_pieces
 from generation.compose import Voice, memories_for
 from generation.composition import (
@@ -43,8 +43,6 @@ from generation.windows import Progress, stream_codes
 
 _log = logging.getLogger(__name__)
 
-_BATCH_LIMIT = {"cpu": backend.CPU_ROW_TILE // 2}
-_GPU_BATCH_LIMIT = 32
 _PIECE_SECONDS = 30.0  # what the codec decodes at once; shorter clips are decoded whole
 
 
@@ -192,8 +190,8 @@ class MusicGen:
         """
         plan = plan_clips(self.config, self.settings, options)
         chosen = checked_seeds(prompts, seeds)
-        limit = batch_size or _BATCH_LIMIT.get(self.backend, _GPU_BATCH_LIMIT)
-        groups = self._groups(prompts, limit)
+        seconds = plan.samples / self.sampling_rate
+        groups = self._groups(prompts, batch_size or self.batch_limit(seconds, plan.settings.guidance))
         made: dict[int, Composition] = {}
         for number, group in enumerate(groups):
             texts, numbers = [prompts[i] for i in group], [chosen[i] for i in group]
@@ -326,21 +324,19 @@ class MusicGen:
         states = self.parts.text_encoder(tokens).astype(getattr(mx, self.dtype))
         return self.parts.decoder.project_text(states)[0]
 
+    def batch_limit(self, seconds: float, guidance: float | None = None) -> int:
+        """How many clips of a length are best made together on this machine; see `batching.batch_for`."""
+        guided = (self.settings.guidance if guidance is None else guidance) != 1
+        return batching.batch_limit(
+            self.config, seconds, backend=self.backend, dtype=self.dtype, guided=guided
+        )
+
     def _groups(self, prompts: Sequence[str], limit: int) -> list[list[int]]:
-        """Which prompts are made together, at most `limit`."""
-        order = list(range(len(prompts)))
         lengths = [0] * len(prompts)
         if self.config.melody is not None:
             # Text goes before the tokens there, so another clip's longer text would move them.
             lengths = [len(self.tokenizer.encode(text)) if text.strip() else 0 for text in prompts]
-            order.sort(key=lengths.__getitem__)
-        groups: list[list[int]] = []
-        for i in order:
-            if groups and len(groups[-1]) < limit and lengths[groups[-1][0]] == lengths[i]:
-                groups[-1].append(i)
-            else:
-                groups.append([i])
-        return groups
+        return batching.groups(lengths, limit)
 
     def _voices(self, prompts: Sequence[str], plan: Plan) -> list[Voice]:
         """Who chooses the tokens of some clips, conditioned on their prompts."""

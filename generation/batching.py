@@ -1,0 +1,101 @@
+"""How many clips are made together: as many as the device's memory has room for, and no more than pay."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Final
+
+import mlx.core as mx
+
+from generation.backend import CPU_ROW_TILE
+from generation.composition import CONTEXT_SECONDS, WINDOW_SECONDS
+from generation.config import MusicGenConfig
+from generation.decoder import CACHE_BLOCK
+
+_BYTES: Final = {"float32": 4, "float16": 2, "bfloat16": 2}
+_MOST: Final = {"cpu": CPU_ROW_TILE, "metal": 32, "cuda": 128}
+"""Rows beyond which a step takes as much longer as there are more of them."""
+_SHARE: Final = 0.7  # of the memory; the rest is the system's, the kernels' and other programs'
+_DECODING: Final = 1 << 30  # the codec's work on 30 seconds of one clip
+_TEXT: Final = 64  # tokens of a long prompt
+_LOGITS: Final = 8  # copies while a token is chosen: guided, sorted, masked, drawn
+_ACTIVATIONS: Final = 4
+
+
+def batch_for(
+    config: MusicGenConfig, seconds: float, memory: int, *, itemsize: int = 2, guided: bool = True
+) -> int:
+    """Return how many clips fit into memory together; at least 1.
+
+    A clip's memory is estimated as, for each of its rows (two with guidance):
+
+    - the keys and values of every layer for all steps that the model sees at once (30 seconds at most), which are
+      nearly all of it: `2 * layers * hidden * steps * itemsize`, in blocks of the cache;
+    - those of the text, and a melody model's chroma, at their longest;
+    - the logits in float32, eight times, while a token is chosen;
+    - the activations of the widest layer, four times, for the steps that are read at once: one, or the 12 seconds of
+      context where a clip is longer than 30.
+
+    musicgen-small in float16 takes 0.1 GB a clip of ten seconds, musicgen-large 0.4 GB.
+
+    Args:
+        config: The model's geometry.
+        seconds: Length of each clip.
+        memory: Bytes that there are for clips, the weights not counted.
+        itemsize: Bytes of a number of the decoder.
+        guided: Guidance is on.
+    """
+    decoder, rate = config.decoder, config.audio_encoder.frame_rate
+    steps = math.ceil(min(seconds, WINDOW_SECONDS) * rate) + decoder.num_codebooks
+    beside = _TEXT + (0 if config.melody is None else config.melody.chroma_length)
+    positions = math.ceil(steps / CACHE_BLOCK) * CACHE_BLOCK + beside
+    cache = 2 * decoder.num_hidden_layers * decoder.hidden_size * positions * itemsize
+    logits = _LOGITS * 4 * decoder.num_codebooks * decoder.vocab_size
+    read = beside if seconds <= WINDOW_SECONDS else round(CONTEXT_SECONDS * rate)
+    activations = _ACTIVATIONS * itemsize * read * max(3 * decoder.hidden_size, decoder.ffn_dim)
+    clip = (2 if guided else 1) * (cache + logits + activations)
+    return max(1, int(memory) // clip)
+
+
+def batch_limit(config: MusicGenConfig, seconds: float, *, backend: str, dtype: str, guided: bool) -> int:
+    """Return how many clips are best made together on this machine, with what is loaded now.
+
+    On the CPU never more than one row tile holds: four with guidance, eight without.
+
+    Args:
+        config: The model's geometry.
+        seconds: Length of each clip.
+        backend: `cpu`, `metal` or `cuda`.
+        dtype: Number type of the decoder.
+        guided: Guidance is on.
+    """
+    room = int(_SHARE * device_memory()) - mx.get_active_memory() - _DECODING
+    most = _MOST[backend] // (2 if guided and backend == "cpu" else 1)
+    return min(most, batch_for(config, seconds, room, itemsize=_BYTES[dtype], guided=guided))
+
+
+def device_memory() -> int:
+    """Return the bytes of the device's memory: the GPU's, or this machine's where they share it or there is none."""
+    info = mx.device_info()
+    for name in ("max_recommended_working_set_size", "total_memory", "memory_size"):
+        if info.get(name):
+            return int(info[name])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def groups(lengths: Sequence[int], limit: int) -> list[list[int]]:
+    """Return which clips are made together, by their numbers: at most `limit`, of the same length of text.
+
+    Args:
+        lengths: Of each clip's text, where that matters; else all the same.
+        limit: From `batch_limit`.
+    """
+    found: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if found and len(found[-1]) < limit and lengths[found[-1][0]] == lengths[i]:
+            found[-1].append(i)
+        else:
+            found.append([i])
+    return found
