@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from audiolib.jsonfields import JsonValue, sparse
+from generation.finish import AS_IT_IS, SoundFinish
 
 if TYPE_CHECKING:
     from indexing.query import Explanation
@@ -26,6 +27,9 @@ class Recipe(JsonValue):
     follows, whose chroma is stored with the codes. `context` is what windows take over, in seconds. Where several
     `models` chose the tokens together, `model` is all their names and `weights_digest` is of all of them;
     `model_weights` and `model_digests` are each one's.
+
+    `finish` is what was done to the sound before it was stored, `sample_format` how it is stored (16 bit where `None`);
+    the codes know of neither.
     """
 
     prompt: str
@@ -51,6 +55,8 @@ class Recipe(JsonValue):
     models: tuple[str, ...] = sparse(())
     model_weights: tuple[float, ...] = sparse(())
     model_digests: tuple[str, ...] = sparse(())
+    finish: SoundFinish = sparse(AS_IT_IS)  # noqa: RUF009  # it is dataclasses.field
+    sample_format: str | None = sparse(None)
 
     @property
     def conditioned(self) -> bool:

@@ -126,6 +126,8 @@ class Composer:
             audiolib_version=__version__,
             parent_id=request.parent_id,
             bits=model.bits,
+            finish=request.finish,
+            sample_format=request.sample_format,
         )
         return MadeAudio(
             audio=made.audio,

@@ -3,7 +3,7 @@
 import math
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from dataclasses import field as dataclass_field
 from functools import cache
 from pathlib import Path
@@ -58,6 +58,8 @@ def to_document(value: object) -> dict[str, Any]:
             item = list(item)
         elif isinstance(item, Path):
             item = str(item)
+        elif is_dataclass(item):  # a part of its own, of which only what differs from the default is said
+            item = {f.name: value for f in fields(item) if (value := getattr(item, f.name)) != f.default}
         document[field.name] = item
     return document
 
@@ -66,7 +68,8 @@ def from_document(cls: type[T], document: Mapping[str, object]) -> T:
     """Build `cls` from a JSON object; keys that it does not know are left alone.
 
     Args:
-        cls: A dataclass of str, int, float, Path, tuple[str, ...], tuple[float, ...], Literal, or one of those or None.
+        cls: A dataclass of str, int, float, bool, Path, tuple[str, ...], tuple[float, ...], Literal, a dataclass of
+            these, or one of those or None.
         document: The parsed JSON object.
 
     Raises:
@@ -111,6 +114,9 @@ def _convert(name: str, value: object, hint: Any) -> object:
     elif hint is Path:
         if isinstance(value, str):
             return Path(value)
+    elif is_dataclass(hint):
+        if isinstance(value, Mapping):
+            return from_document(hint, value)  # type: ignore[arg-type]  # a field's hint is a class
     elif isinstance(value, hint):
         return value
     raise ValueError(f"{name!r} has a value of the wrong kind")

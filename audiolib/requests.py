@@ -10,6 +10,9 @@ from typing import Final, TypedDict
 from audiolib.clip import Recipe
 from audiolib.errors import InvalidInputError
 from audiolib.prompts import clean_prompt, clean_tags
+from generation.errors import AudioError
+from generation.finish import AS_IT_IS, SoundFinish
+from generation.formats import container_of
 
 DEFAULT_DURATION: Final = 10.0
 FORMATS: Final = ("wav", "flac", "ogg", "mp3")
@@ -49,6 +52,8 @@ class GenerationOptions(TypedDict, total=False):
     tags: Sequence[str]
     audio_format: str
     sample_rate: int | None
+    sample_format: str | None
+    finish: SoundFinish
 
 
 class VariationOptions(GenerationOptions, total=False):
@@ -82,6 +87,8 @@ class GenerationRequest:
         tags: Labels for the new clip.
         audio_format: One of `FORMATS`.
         sample_rate: In Hz, the model's own when `None`.
+        sample_format: `pcm16`, `pcm24` or `float`, as the format can hold; 16 bit when `None`.
+        finish: Fades, normalizing and dither.
         batch_size: How many clips are decoded together; it matters to the last bits on 16-bit backends.
         parent_id: The clip that this is a variation of, or goes on from.
         conditioned_as: The id of a clip whose given music and melody are used again, where the fields above name none.
@@ -106,6 +113,8 @@ class GenerationRequest:
     tags: Sequence[str] = ()
     audio_format: str = "wav"
     sample_rate: int | None = None
+    sample_format: str | None = None
+    finish: SoundFinish = AS_IT_IS
     batch_size: int = 1
     parent_id: str | None = None
     conditioned_as: str | None = None
@@ -133,6 +142,8 @@ class GenerationRequest:
         self._check_sampling()
         self._check_conditions()
         self._check_format()
+        if duration is not None or max_steps is not None:
+            self.finish.check_length(seconds_of(max_steps) if duration is None else duration)
         models, weights = _checked_models(self.model, self.model_weights)
         return replace(
             self,
@@ -143,6 +154,7 @@ class GenerationRequest:
             duration=duration,
             max_steps=max_steps,
             seed=seed,
+            finish=self.finish.resolved(),
         )
 
     def _checked_length(self, max_duration: float) -> tuple[float | None, int | None]:
@@ -194,6 +206,10 @@ class GenerationRequest:
             raise InvalidInputError(
                 f"{self.audio_format!r} is no format that can be written. Use one of {', '.join(FORMATS)}."
             )
+        try:
+            container_of(f".{self.audio_format}", self.sample_format)
+        except AudioError as error:
+            raise InvalidInputError(str(error)) from error
         rate = self.sample_rate
         if rate is None:
             return
@@ -232,6 +248,8 @@ def request_of(recipe: Recipe) -> GenerationRequest:
         dtype=recipe.dtype,
         context=recipe.context,
         bits=recipe.bits,
+        finish=recipe.finish,
+        sample_format=recipe.sample_format,
         batch_size=recipe.batch_size,
         parent_id=recipe.parent_id,
     )

@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from generation.errors import AudioError
-from generation.finish import finish_sound, over_full_scale
+from generation.finish import AS_IT_IS, SoundFinish, finish_sound, over_full_scale
 from generation.formats import FORMATS, container_of
 from generation.stream import open_audio, reason_of
 from generation.texts import read_texts
 
 if TYPE_CHECKING:
-    from generation.finish import Meter, SoundFinish
+    from generation.finish import Meter
 
 __all__ = [
     "FORMATS",
@@ -189,7 +189,7 @@ def save_audio(
     sampling_rate: int,
     *,
     sample_format: str | None = None,
-    finish: SoundFinish | None = None,
+    finish: SoundFinish = AS_IT_IS,
     meter: Meter | None = None,
     dither_seed: int = 0,
     comment: str | None = None,
@@ -213,13 +213,13 @@ def save_audio(
         InvalidRequestError: as `finish_sound`.
     """
     target = Path(path)
-    if finish is not None:
+    if finish != AS_IT_IS:
         container_of(target.suffix, sample_format)  # before any work
         finished = finish_sound(audio, sampling_rate, finish, meter=meter, clip=sample_format != "float")
         for note in finished.notes:
             logger.warning(note)
         audio = finished.audio
-    noise = dither_seed if finish is not None and finish.dither else None
+    noise = dither_seed if finish.dither else None
     buffer = _encoded(audio, sampling_rate, target.suffix, sample_format, noise, comment, title)
     try:
         _write_atomically(target, buffer.getbuffer())

@@ -100,6 +100,10 @@ class SoundFinish:
             )
 
 
+AS_IT_IS: Final = SoundFinish()
+"""Nothing is done to the sound."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """A sound that is ready to be written.
@@ -116,7 +120,7 @@ class Finished:
 def finish_sound(
     audio: npt.ArrayLike,
     sampling_rate: int,
-    finish: SoundFinish | None = None,
+    finish: SoundFinish = AS_IT_IS,
     *,
     meter: Meter | None = None,
     clip: bool = True,
@@ -126,7 +130,7 @@ def finish_sound(
     Args:
         audio: `(samples,)` or `(samples, channels)`, float or int16; it is not changed.
         sampling_rate: Hz.
-        finish: What is to be done; None for nothing but clipping.
+        finish: What is to be done.
         meter: Measures loudness in LUFS, `indexing.loudness.integrated_loudness` for instance.
         clip: What is left over full scale is cut off, as 16 and 24 bits must; floats can hold it.
 
@@ -135,7 +139,7 @@ def finish_sound(
     """
     import numpy as np
 
-    wanted = (finish or SoundFinish()).resolved()
+    wanted = finish.resolved()
     given = np.asarray(audio)
     samples = given.astype(np.float32)
     if given.dtype == np.int16:
