@@ -58,14 +58,17 @@ class ComposeOptions(TypedDict, total=False):
     """What `MusicGen.compose` and `stream` can be asked for.
 
     Attributes:
-        duration: Seconds in all; 10 without `max_steps`. The clip has exactly `duration * sampling_rate` samples. What
-            is longer than the window of 30 seconds is made window by window.
+        duration: Seconds in all, the given music included; without it and `max_steps` 10 seconds are made. The clip has
+            exactly `duration * sampling_rate` samples. What is longer than the window of 30 seconds is made window by
+            window.
         max_steps: Decoder passes instead; the delay pattern leaves `max_steps - 3` frames of them.
         temperature: None takes the checkpoint's, as for the next three; 0 is greedy.
         top_k: Only the k likeliest tokens; 0 is all.
         top_p: Only the likeliest tokens that reach this probability together; 0 or 1 is all.
         guidance: Weight of the prompt; 1 is none.
         given: Codes `(K, frames)` that every clip begins with, from `MusicGen.encode`, to go on from.
+        prompt_audio: Sound `(samples,)` or `(samples, channels)` in place of `given`; it is encoded first.
+        prompt_sample_rate: Its rate in Hz; the model's own by default.
         melody: Chroma `(frames, 12)` of a melody to follow, from `MusicGen.hear_melody`; for melody models only.
         context: Seconds that each window takes over from the one before; 12 by default.
         limit: Seconds; longer clips are refused. 600 by default.
@@ -78,6 +81,8 @@ class ComposeOptions(TypedDict, total=False):
     top_p: float | None
     guidance: float | None
     given: npt.NDArray[np.integer] | None
+    prompt_audio: npt.ArrayLike | None
+    prompt_sample_rate: int | None
     melody: Waveform | None
     context: float
     limit: float
@@ -115,10 +120,13 @@ def plan_clips(config: MusicGenConfig, own: SamplingSettings, options: ComposeOp
     """
     codec, books = config.audio_encoder, config.decoder.num_codebooks
     limit = options.get("limit", LIMIT_SECONDS)
-    frames, samples = length_of(config, options.get("duration"), options.get("max_steps"), limit)
+    duration, max_steps = options.get("duration"), options.get("max_steps")
     given = options.get("given")
     if given is not None and (given.ndim != 2 or given.shape[0] != books):
         raise InvalidRequestError(f"Codes to go on from are (K, frames) with K = {books}.")
+    if given is not None and duration is None and max_steps is None:
+        duration = given.shape[1] / codec.frame_rate + DEFAULT_SECONDS
+    frames, samples = length_of(config, duration, max_steps, limit)
     melody = options.get("melody")
     if melody is not None:
         _check_melody(config, melody)

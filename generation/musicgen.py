@@ -18,7 +18,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from generation import batching, checkpoints, melody
+from generation import batching, checkpoints, hearing, melody
 from generation.codec_stream import decode_in_pieces
 from generation.compose import Voice, memories_for
 from generation.composition import (
@@ -141,6 +141,11 @@ class MusicGen:
         """`sha256:<hex>` of the weights; made when first asked for."""
         return checkpoints.weight_digest(self.folder)
 
+    @functools.cached_property
+    def codec_digest(self) -> str:
+        """`sha256:<hex>` of the codec's codebooks: codes of one model can be given to another where it is the same."""
+        return hearing.codec_digest(self.parts.codec)
+
     @overload
     def generate(self, prompts: str, **options: Any) -> Waveform: ...
     @overload
@@ -151,7 +156,7 @@ class MusicGen:
         Args:
             prompts: A prompt, or a list of them (made in batches).
             **options: `seed` (a number or a list of them), `progress`, and those of `ComposeOptions`: `duration`,
-                `max_steps`, `temperature`, `top_k`, `top_p`, `guidance`, ...
+                `max_steps`, `temperature`, `top_k`, `top_p`, `guidance`, `prompt_audio`, `prompt_sample_rate`, ...
 
         Returns:
             `(samples,)` float32 in [-1, 1] (stereo: `(samples, 2)`); a list of them for a list of prompts.
@@ -188,7 +193,7 @@ class MusicGen:
             InvalidRequestError: what was asked for cannot be done.
             GenerationError: the model gave samples that are no numbers.
         """
-        plan = plan_clips(self.config, self.settings, options)
+        plan = plan_clips(self.config, self.settings, self._with_prompt(options))
         chosen = checked_seeds(prompts, seeds)
         seconds = plan.samples / self.sampling_rate
         groups = self._groups(prompts, batch_size or self.batch_limit(seconds, plan.settings.guidance))
@@ -231,7 +236,7 @@ class MusicGen:
         Raises:
             InvalidRequestError: what was asked for cannot be done.
         """
-        plan = plan_clips(self.config, self.settings, options)
+        plan = plan_clips(self.config, self.settings, self._with_prompt(options))
         (number,) = checked_seeds([prompt], None if seed is None else [seed])
         if not (chunk > 0 and first_chunk > 0):
             raise InvalidRequestError("A chunk must be longer than 0 seconds.")
@@ -255,20 +260,18 @@ class MusicGen:
         Raises:
             InvalidRequestError: There is no sound in it.
         """
-        from generation.audio import resample
+        rate, hop = self.sampling_rate, self.config.audio_encoder.hop_length
+        sound = hearing.fitted(audio, sampling_rate, rate=rate, channels=self.channels)
+        return hearing.encode_sound(self.parts.codec, sound, hop=hop, rate=rate)
 
-        sound = np.asarray(audio, dtype=np.float32)
-        sound = sound[:, None] if sound.ndim == 1 else sound
-        if not len(sound) or not np.isfinite(sound).all():
-            raise InvalidRequestError("The music to go on from is empty, or its samples are no numbers.")
-        if sound.shape[1] != self.channels:
-            sound = np.repeat(sound.mean(axis=1, keepdims=True), self.channels, axis=1)
-        if sampling_rate != self.sampling_rate:
-            sound = resample(sound, sampling_rate, self.sampling_rate)
-        codec = self.parts.codec
-        books = [np.array(codec.encode(mx.array(sound[None, :, c : c + 1])))[0] for c in range(self.channels)]
-        # Left and right of a codebook lie next to each other.
-        return np.stack(books, axis=1).reshape(-1, books[0].shape[1]).astype(np.int16)
+    def _with_prompt(self, options: ComposeOptions) -> ComposeOptions:
+        """The options with the sound to go on from as codes."""
+        audio, rate = options.get("prompt_audio"), options.get("prompt_sample_rate")
+        if audio is None:
+            return options
+        if options.get("given") is not None:
+            raise InvalidRequestError("Give either codes or sound to go on from, not both.")
+        return {**options, "given": self.encode(audio, self.sampling_rate if rate is None else rate)}
 
     def hear_melody(self, audio: Waveform, sampling_rate: int) -> Chroma:
         """The leading pitch class of each frame of a melody, `(frames, 12)`, for `melody` in `compose`.
