@@ -1,18 +1,20 @@
 """The library's use of MusicGen: which checkpoint, loaded once, and a request made into sound with its recipe."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from audiolib.clip import Recipe
 from audiolib.errors import ModelChangedError
-from audiolib.requests import GenerationRequest, Progress
+from audiolib.requests import DEFAULT_DURATION, GenerationRequest, Progress, seconds_of
 from audiolib.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
 
     from generation.checkpoints import FoundModel
+    from generation.composition import Composition
     from generation.musicgen import MusicGen
 
 
@@ -93,8 +95,6 @@ class Composer:
         Raises:
             GenerationError: It could not be made.
         """
-        from audiolib.version import __version__
-
         model = self.load(request.model, request.dtype, request.bits)
         (made,) = model.compose(
             [request.prompt],
@@ -109,33 +109,45 @@ class Composer:
             limit=math.inf,  # the request was checked against the user's
             progress=progress,
         )
-        recipe = Recipe(
-            prompt=made.prompt,
-            model=model.model_id,
-            weights_digest=model.weights_digest,
-            seed=made.seed,
-            temperature=made.settings.temperature,
-            top_k=made.settings.top_k,
-            top_p=made.settings.top_p,
-            guidance=made.settings.guidance,
-            steps=made.steps,
-            duration=request.duration,
-            batch_size=made.batch_size,
-            backend=model.backend,
-            dtype=model.dtype,
-            audiolib_version=__version__,
-            parent_id=request.parent_id,
-            bits=model.bits,
-            finish=request.finish,
-            sample_format=request.sample_format,
+        return _made_audio(model, made, request)
+
+    def batch_limit(self, request: GenerationRequest) -> int:
+        """Return how many clips like this one are best made together on this machine.
+
+        Args:
+            request: One of them; checked already.
+        """
+        model = self.load(request.model, request.dtype, request.bits)
+        seconds = request.duration if request.max_steps is None else seconds_of(request.max_steps)
+        return model.batch_limit(DEFAULT_DURATION if seconds is None else seconds, request.guidance)
+
+    def compose_batch(
+        self, requests: Sequence[GenerationRequest], *, progress: Progress | None = None
+    ) -> list[MadeAudio]:
+        """Make the sound of several clips together, each with its own prompt and seed.
+
+        Args:
+            requests: What is wanted; checked already, and alike in all that `audiolib.batches.sharing` compares.
+            progress: Called with the steps done and the steps in all.
+
+        Raises:
+            GenerationError: One of them could not be made; which one it was shows when they are made apart.
+        """
+        first = requests[0]
+        model = self.load(first.model, first.dtype, first.bits)
+        made = model.compose(
+            [request.prompt for request in requests],
+            duration=first.duration,
+            max_steps=first.max_steps,
+            seeds=[request.seed or 0 for request in requests],
+            temperature=first.temperature,
+            top_k=first.top_k,
+            top_p=first.top_p,
+            guidance=first.guidance,
+            limit=math.inf,
+            progress=progress,
         )
-        return MadeAudio(
-            audio=made.audio,
-            codes=made.codes,
-            sampling_rate=model.sampling_rate,
-            recipe=recipe,
-            license=model.license,
-        )
+        return [_made_audio(model, each, request) for each, request in zip(made, requests, strict=True)]
 
     def model_for(self, recipe: Recipe) -> str:
         """Return the name or folder under which the very weights of a recipe are on this machine.
@@ -180,3 +192,35 @@ class Composer:
 
 def _short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
+
+
+def _made_audio(model: "MusicGen", made: "Composition", request: GenerationRequest) -> MadeAudio:
+    from audiolib.version import __version__
+
+    recipe = Recipe(
+        prompt=made.prompt,
+        model=model.model_id,
+        weights_digest=model.weights_digest,
+        seed=made.seed,
+        temperature=made.settings.temperature,
+        top_k=made.settings.top_k,
+        top_p=made.settings.top_p,
+        guidance=made.settings.guidance,
+        steps=made.steps,
+        duration=request.duration,
+        batch_size=made.batch_size,
+        backend=model.backend,
+        dtype=model.dtype,
+        audiolib_version=__version__,
+        parent_id=request.parent_id,
+        bits=model.bits,
+        finish=request.finish,
+        sample_format=request.sample_format,
+    )
+    return MadeAudio(
+        audio=made.audio,
+        codes=made.codes,
+        sampling_rate=model.sampling_rate,
+        recipe=recipe,
+        license=model.license,
+    )
