@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from audiolib.version import __version__
     from audiolib.waveform import Waveform
     from generation.errors import AudioError
+    from generation.finish import SoundFinish
     from indexing.filters import Filters
     from indexing.query import Explanation
 
@@ -44,6 +45,7 @@ __all__ = [
     "Recipe",
     "ReusedOrMade",
     "SearchHit",
+    "SoundFinish",
     "TrashedClip",
     "Waveform",
     "__version__",
@@ -71,6 +73,7 @@ _HOMES = {
     "Recipe": "audiolib.clip",
     "ReusedOrMade": "audiolib.reuse",
     "SearchHit": "audiolib.clip",
+    "SoundFinish": "generation.finish",
     "TrashedClip": "audiolib.trash",
     "Waveform": "audiolib.waveform",
     "__version__": "audiolib.version",

@@ -59,7 +59,8 @@ def to_document(value: object) -> dict[str, Any]:
         elif isinstance(item, Path):
             item = str(item)
         elif is_dataclass(item):  # a part of its own, of which only what differs from the default is said
-            item = {f.name: value for f in fields(item) if (value := getattr(item, f.name)) != f.default}
+            parts = {part.name: (getattr(item, part.name), part.default) for part in fields(item)}
+            item = {name: own for name, (own, default) in parts.items() if own != default}
         document[field.name] = item
     return document
 

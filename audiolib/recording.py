@@ -1,6 +1,7 @@
 """Sound to files: the audio with its recipe inside, the codec tokens, the sidecar; and checking them again."""
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 COMMENT_FORMAT: Final = 1
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,16 +130,38 @@ def write_audio(
         tags: Its labels.
         sample_rate: In Hz; the model's own when `None`.
 
+    How it is finished and stored is what the recipe says. What the listener should know of that is logged.
+
     Raises:
         AudioError: The audio cannot be written.
+        InvalidRequestError: Fades are longer than the sound.
         OSError: A file cannot be written.
     """
     from generation.audio import resample, save_audio
+    from generation.finish import finish_sound
+    from indexing.loudness import integrated_loudness
 
+    recipe = made.recipe
     audio, rate = made.audio, made.sampling_rate
     if sample_rate is not None and sample_rate != rate:
+        if recipe.finish.normalize is None and recipe.sample_format != "float":
+            # Before the filter, as ever: clips must come out as they are stored.
+            finished = finish_sound(audio, rate)
+            audio = finished.audio
+            for note in finished.notes:
+                _log.warning(note)
         audio, rate = resample(audio, rate, sample_rate), sample_rate
-    save_audio(path, audio, rate, comment=comment_of(made, clip_id=clip_id, tags=tags), title=title)
+    save_audio(
+        path,
+        audio,
+        rate,
+        sample_format=recipe.sample_format,
+        finish=recipe.finish,
+        meter=integrated_loudness,
+        dither_seed=recipe.seed,
+        comment=comment_of(made, clip_id=clip_id, tags=tags),
+        title=title,
+    )
 
 
 def comment_of(made: MadeAudio, *, clip_id: str, tags: tuple[str, ...]) -> str:

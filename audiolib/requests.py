@@ -143,7 +143,7 @@ class GenerationRequest:
         self._check_conditions()
         self._check_format()
         if duration is not None or max_steps is not None:
-            self.finish.check_length(seconds_of(max_steps) if duration is None else duration)
+            self.finish.check_length(seconds_of(max_steps) if max_steps is not None else duration or 0.0)
         models, weights = _checked_models(self.model, self.model_weights)
         return replace(
             self,

@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from generation.audio import load_audio, read_comment, resample, save_audio
     from generation.composition import Composition
     from generation.errors import GenerationError
+    from generation.finish import SoundFinish
     from generation.musicgen import MusicGen
     from generation.sampling import SamplingSettings
     from generation.sketch import GeneratedAudio, generate_and_play, generate_audio
@@ -16,6 +17,7 @@ __all__ = [
     "GenerationError",
     "MusicGen",
     "SamplingSettings",
+    "SoundFinish",
     "generate_and_play",
     "generate_audio",
     "load_audio",
@@ -30,6 +32,7 @@ _HOMES = {
     "GenerationError": "generation.errors",
     "MusicGen": "generation.musicgen",
     "SamplingSettings": "generation.sampling",
+    "SoundFinish": "generation.finish",
     "generate_and_play": "generation.sketch",
     "generate_audio": "generation.sketch",
     "load_audio": "generation.audio",

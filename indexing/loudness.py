@@ -21,6 +21,7 @@ _SHELF = (
 _HIGH_PASS = ((1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621))
 # A response cut at half the sampling rate also rings before its start; 5 ms of that are kept.
 _LEAD = 1 / 16
+_FRAMES_AT_ONCE = 1 << 17
 _SURROUND = 1.41  # +1.5 dB for the channels behind
 
 
@@ -86,6 +87,20 @@ class LoudnessMeter:
         whole = len(power) // self._step * self._step
         self._steps.append(power[:whole].reshape(-1, self._step).mean(axis=1))
         self._rest = power[whole:]
+
+
+def integrated_loudness(audio: NDArray[np.float32], sampling_rate: int) -> float | None:
+    """LUFS of a whole sound, or None where less than 400 ms is above the gate of -70 LUFS.
+
+    Args:
+        audio: `(samples,)` or `(samples, channels)` float32; memory does not grow with its length.
+        sampling_rate: Hz.
+    """
+    frames = audio[:, None] if audio.ndim == 1 else audio
+    meter = LoudnessMeter(sampling_rate, frames.shape[1])
+    for start in range(0, len(frames), _FRAMES_AT_ONCE):
+        meter.feed(frames[start : start + _FRAMES_AT_ONCE])
+    return meter.integrated()
 
 
 def _channel_weights(channels: int) -> NDArray[np.float64]:

@@ -23,6 +23,7 @@ from audiolib.cli.options import (
     read_prompt,
     sampling_options,
 )
+from audiolib.cli.sound import sound_options
 
 if TYPE_CHECKING:
     from audiolib import (
@@ -83,7 +84,7 @@ def _score(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option(
     "--format", "audio_format", type=click.Choice(["wav", "flac", "ogg", "mp3"]), help="File format."
 )
-@click.option("--sample-rate", type=int, metavar="HZ", help="Sample rate, the model's own by default.")
+@sound_options
 @click.option("--tag", "tags", multiple=True, help="Label for the new clips; may be repeated.")
 @click.option(
     "--no-index", is_flag=True, help="Keep the clip out of the index; with --output, of the library."

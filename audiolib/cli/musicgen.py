@@ -9,6 +9,7 @@ import click
 from audiolib.cli import output
 from audiolib.cli.app import QuietCommand, version_option
 from audiolib.cli.options import model_option, open_library, read_prompt, sampling_options
+from audiolib.cli.sound import sound_options
 
 
 @click.command(
@@ -29,6 +30,7 @@ from audiolib.cli.options import model_option, open_library, read_prompt, sampli
 @model_option
 @click.option("--seed", type=int, help="Where chance starts from; drawn fresh by default.")
 @sampling_options
+@sound_options
 @version_option
 def command(
     prompt: str, file: Path | None, output_dir: Path | None, prefix: str | None, **options: Any
