@@ -1,21 +1,27 @@
-"""The library's use of MusicGen: which checkpoint, loaded once, and a request made into sound with its recipe."""
+"""The library's use of MusicGen: a request made into sound, with its recipe."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from audiolib.clip import Recipe
-from audiolib.errors import ModelChangedError
+from audiolib.codes import StoredCodes
+from audiolib.conditioning import Conditioner, Conditions
+from audiolib.folder import LibraryFolder
 from audiolib.requests import DEFAULT_DURATION, GenerationRequest, Progress, seconds_of
 from audiolib.settings import Settings
+from audiolib.shelf import Names, Shelf
 
 if TYPE_CHECKING:
     import numpy as np
 
     from generation.checkpoints import FoundModel
-    from generation.composition import Composition
+    from generation.composition import ComposeOptions, Composition
     from generation.musicgen import MusicGen
+
+Hear = Callable[["np.ndarray", int], None]
+"""Called with a piece of a waveform, `(samples,)` or `(samples, 2)`, and its rate in Hz."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,92 +30,98 @@ class MadeAudio:
 
     Attributes:
         audio: `(samples,)` or `(samples, 2)` float32 in [-1, 1], at the model's own rate.
-        codes: `(K, frames)` int16.
+        codes: Its tokens `(K, frames)`, and what is kept with them.
         sampling_rate: The model's own rate in Hz.
         recipe: All that made it.
         license: Licence of the weights where it is known.
     """
 
     audio: "np.ndarray"
-    codes: "np.ndarray"
+    codes: StoredCodes
     sampling_rate: int
     recipe: Recipe
     license: str | None
 
 
 class Composer:
-    """Finds checkpoints and keeps the last one that was used in memory.
+    """Makes the sound of clips.
 
     Args:
         settings: The user's settings; `model` is the default checkpoint.
+        folder: The library whose clips may be gone on from.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._loaded: tuple[tuple[str, str | None, int | None], MusicGen] | None = None
+    def __init__(self, settings: Settings, folder: LibraryFolder) -> None:
+        self._shelf = Shelf(settings)
+        self._conditioner = Conditioner(folder)
 
     def find(self, name: str | None) -> "FoundModel":
-        """Find a checkpoint on this machine.
+        """Find a checkpoint on this machine; see `Shelf.find`."""
+        return self._shelf.find(name)
 
-        Args:
-            name: Its name or folder; the user's or the best one there is when `None`.
+    def model_id(self, names: Names) -> str:
+        """Return what a request's model is called in clips; see `Shelf.model_id`."""
+        return self._shelf.model_id(names)
 
-        Raises:
-            ModelNotFoundError: It is not here; nothing is downloaded.
-        """
-        from generation.checkpoints import find_model
+    def names_for(self, recipe: Recipe) -> str | tuple[str, ...]:
+        """Return the names of the very weights of a recipe; see `Shelf.names_for`."""
+        return self._shelf.names_for(recipe)
 
-        return find_model(name or self._settings.model)
+    def load_for(self, request: GenerationRequest) -> "MusicGen":
+        """Load what makes a clip, or return it if it was the last one used; see `Shelf.load`."""
+        return self._shelf.load(
+            request.model, weights=request.model_weights, dtype=request.dtype, bits=request.bits
+        )
 
-    def load(self, name: str | None, dtype: str | None = None, bits: int | None = None) -> "MusicGen":
-        """Load a checkpoint, or return it if it was the last one used.
-
-        Args:
-            name: Its name or folder, as in `find`.
-            dtype: Number type of the weights, the backend's usual one when `None`.
-            bits: 8 or 4 to quantise the decoder's weights.
-
-        Raises:
-            ModelNotFoundError: It is not here.
-            CheckpointError: It cannot be used.
-        """
-        found = self.find(name)
-        key = (str(found.path), dtype, bits)
-        if self._loaded is None or self._loaded[0] != key:
-            from generation.backend import prepare
-            from generation.musicgen import MusicGen
-
-            prepare()
-            self._loaded = None  # two models need not fit into memory together
-            model = MusicGen.from_pretrained(name or self._settings.model, dtype=dtype, bits=bits)
-            self._loaded = (key, model)
-        return self._loaded[1]
-
-    def compose(self, request: GenerationRequest, *, progress: Progress | None = None) -> MadeAudio:
-        """Make a clip's sound.
+    def settled(self, request: GenerationRequest, *, max_duration: float) -> GenerationRequest:
+        """Return a request whose model and given sound are there, with all that depends on them.
 
         Args:
             request: What is wanted; checked already.
+            max_duration: The longest clip allowed, in seconds.
+
+        Raises:
+            InvalidInputError: Something makes no sense.
+            ModelNotFoundError: A model is not on this machine.
+            AudioError: Sound that is given cannot be read.
+        """
+        self._shelf.find_all(request.model)
+        settled = self._conditioner.settled(request, max_duration=max_duration)
+        if settled.melody is not None:
+            self._shelf.check_melody(settled.model)
+        return settled
+
+    def compose(
+        self, request: GenerationRequest, *, progress: Progress | None = None, hear: Hear | None = None
+    ) -> MadeAudio:
+        """Make a clip's sound.
+
+        Args:
+            request: What is wanted; checked and settled already.
             progress: Called with the steps done and the steps in all.
+            hear: Called with pieces of the sound as they are made; the clip is the same.
 
         Raises:
             GenerationError: It could not be made.
+            ReproductionError: The sound that it was made from is lost.
         """
-        model = self.load(request.model, request.dtype, request.bits)
-        (made,) = model.compose(
-            [request.prompt],
-            duration=request.duration,
-            max_steps=request.max_steps,
-            seeds=None if request.seed is None else [request.seed],
-            temperature=request.temperature,
-            top_k=request.top_k,
-            top_p=request.top_p,
-            guidance=request.guidance,
-            batch_size=request.batch_size,
-            limit=math.inf,  # the request was checked against the user's
-            progress=progress,
-        )
-        return _made_audio(model, made, request)
+        model = self.load_for(request)
+        conditions = self._conditioner.read(request, model)
+        options = _options(request, conditions, model)
+        if hear is None:
+            (made,) = model.compose(
+                [request.prompt],
+                seeds=None if request.seed is None else [request.seed],
+                batch_size=request.batch_size,
+                progress=progress,
+                **options,
+            )
+        else:
+            stream = model.stream(request.prompt, seed=request.seed, progress=progress, **options)
+            for chunk in stream:
+                hear(chunk, model.sampling_rate)
+            made = stream.composition
+        return _made_audio(model, made, request, conditions)
 
     def batch_limit(self, request: GenerationRequest) -> int:
         """Return how many clips like this one are best made together on this machine.
@@ -117,7 +129,7 @@ class Composer:
         Args:
             request: One of them; checked already.
         """
-        model = self.load(request.model, request.dtype, request.bits)
+        model = self.load_for(request)
         seconds = request.duration if request.max_steps is None else seconds_of(request.max_steps)
         return model.batch_limit(DEFAULT_DURATION if seconds is None else seconds, request.guidance)
 
@@ -134,69 +146,47 @@ class Composer:
             GenerationError: One of them could not be made; which one it was shows when they are made apart.
         """
         first = requests[0]
-        model = self.load(first.model, first.dtype, first.bits)
+        model = self.load_for(first)
+        conditions = self._conditioner.read(first, model)
         made = model.compose(
             [request.prompt for request in requests],
-            duration=first.duration,
-            max_steps=first.max_steps,
             seeds=[request.seed or 0 for request in requests],
-            temperature=first.temperature,
-            top_k=first.top_k,
-            top_p=first.top_p,
-            guidance=first.guidance,
-            limit=math.inf,
             progress=progress,
+            **_options(first, conditions, model),
         )
-        return [_made_audio(model, each, request) for each, request in zip(made, requests, strict=True)]
-
-    def model_for(self, recipe: Recipe) -> str:
-        """Return the name or folder under which the very weights of a recipe are on this machine.
-
-        A checkpoint that was named by its folder may only be known by the user's setting now, so that one is tried
-        as well; the digest decides.
-
-        Args:
-            recipe: How a clip was made.
-
-        Raises:
-            ModelNotFoundError: No checkpoint of that name is here.
-            ModelChangedError: Its weights are others now.
-        """
-        from generation.checkpoints import weight_digest
-        from generation.errors import ModelNotFoundError
-
-        digests = []
-        missing: ModelNotFoundError | None = None
-        for name in dict.fromkeys((recipe.model, self._settings.model)):
-            if name is None:
-                continue
-            try:
-                found = self.find(name)
-            except ModelNotFoundError as error:
-                missing = missing or error
-                continue
-            digests.append(weight_digest(found.path))
-            if digests[-1] == recipe.weights_digest:
-                return name
-        if missing is not None and "/" in recipe.model:
-            raise missing
-        if missing is not None:
-            raise ModelNotFoundError(
-                f"{missing} If it is in a folder of yours, set AUDIOLIB_MODEL to that folder."
-            ) from missing
-        raise ModelChangedError(
-            f"The weights of {recipe.model} here are not those that made this clip ({_short(digests[0])}, not "
-            f"{_short(recipe.weights_digest)}). Get the same weights, or make a variation with --model."
-        )
+        return [
+            _made_audio(model, each, request, conditions)
+            for each, request in zip(made, requests, strict=True)
+        ]
 
 
-def _short(digest: str) -> str:
-    return digest.removeprefix("sha256:")[:12]
+def _options(request: GenerationRequest, conditions: Conditions, model: "MusicGen") -> "ComposeOptions":
+    options: ComposeOptions = {
+        "duration": request.duration,
+        "max_steps": request.max_steps,
+        "temperature": request.temperature,
+        "top_k": request.top_k,
+        "top_p": request.top_p,
+        "guidance": request.guidance,
+        "given": conditions.given,
+        "limit": math.inf,  # the request was checked against the user's
+    }
+    if conditions.melody is not None:
+        melody = model.config.melody
+        # Without a melody model the engine says so.
+        options["melody"] = conditions.chroma(12 if melody is None else melody.num_chroma)
+    if request.context is not None:
+        options["context"] = request.context
+    return options
 
 
-def _made_audio(model: "MusicGen", made: "Composition", request: GenerationRequest) -> MadeAudio:
+def _made_audio(
+    model: "MusicGen", made: "Composition", request: GenerationRequest, conditions: Conditions
+) -> MadeAudio:
     from audiolib.version import __version__
+    from generation.ensemble import Ensemble
 
+    several = model if isinstance(model, Ensemble) else None
     recipe = Recipe(
         prompt=made.prompt,
         model=model.model_id,
@@ -214,12 +204,19 @@ def _made_audio(model: "MusicGen", made: "Composition", request: GenerationReque
         audiolib_version=__version__,
         parent_id=request.parent_id,
         bits=model.bits,
+        continued_from=conditions.continued_from,
+        given_frames=made.given_frames,
+        melody_from=conditions.melody_from,
+        context=request.context,
+        models=() if several is None else tuple(each.model_id for each in several.models),
+        model_weights=() if several is None else several.weights,
+        model_digests=() if several is None else tuple(each.weights_digest for each in several.models),
         finish=request.finish,
         sample_format=request.sample_format,
     )
     return MadeAudio(
         audio=made.audio,
-        codes=made.codes,
+        codes=StoredCodes(codes=made.codes, codec=model.codec_digest, melody=conditions.melody),
         sampling_rate=model.sampling_rate,
         recipe=recipe,
         license=model.license,

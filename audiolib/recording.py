@@ -6,22 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from audiolib.analyses import measure
 from audiolib.clip import Clip
+from audiolib.codes import write_codes
 from audiolib.composer import MadeAudio
 from audiolib.crashpoints import crashpoint
-from audiolib.files import SamplesDigest, atomic_path, file_sha256, temporary_path
+from audiolib.files import SamplesDigest, file_sha256, temporary_path
 from audiolib.folder import LibraryFolder, utc_text
 from audiolib.ids import new_id, time_of
 from audiolib.prompts import slug_of, title_of
 from audiolib.requests import GenerationRequest
 from audiolib.sidecars import Sidecar, write_sidecar
 from audiolib.transcripts import waiting
-
-if TYPE_CHECKING:
-    import numpy as np
 
 COMMENT_FORMAT: Final = 1
 
@@ -209,40 +207,6 @@ def read_facts(path: Path) -> AudioFacts:
         sha256=file_sha256(path),
         audio_sha256=digest.hexdigest(),
     )
-
-
-def write_codes(path: Path, codes: "np.ndarray") -> None:
-    """Write codec tokens atomically.
-
-    Args:
-        path: Where; ends in `.npz`.
-        codes: `(K, frames)` int16.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    import numpy as np
-
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, codes=codes)
-
-
-def read_codes(path: Path) -> "np.ndarray | None":
-    """Read codec tokens `(K, frames)`; `None` when the file is lost or damaged.
-
-    Args:
-        path: A file that `write_codes` wrote.
-    """
-    import zipfile
-
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            codes: np.ndarray = archive["codes"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None
-    return codes
 
 
 @contextmanager

@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from audiolib.clip import Clip, Recipe
+from audiolib.codes import read_codes, write_codes
 from audiolib.composer import Composer, MadeAudio
 from audiolib.errors import ReproductionError
 from audiolib.files import file_sha256, sync_file, sync_folder
 from audiolib.folder import LibraryFolder
 from audiolib.recording import (
     AudioFacts,
-    read_codes,
     read_facts,
     scratch_file,
     write_audio,
-    write_codes,
 )
-from audiolib.requests import Progress, request_of
+from audiolib.requests import GenerationRequest, Progress, request_of
 from audiolib.sidecars import Sidecar, edit_sidecar
 
 
@@ -57,6 +56,19 @@ def recipe_of(sidecar: Sidecar) -> Recipe:
     return sidecar.recipe
 
 
+def request_again(sidecar: Sidecar) -> GenerationRequest:
+    """Return the request that makes a clip again, out of the same given sound.
+
+    Args:
+        sidecar: The clip.
+
+    Raises:
+        ReproductionError: It has no recipe.
+    """
+    recipe = recipe_of(sidecar)
+    return replace(request_of(recipe), conditioned_as=sidecar.clip.id if recipe.conditioned else None)
+
+
 def reproduce(
     folder: LibraryFolder, composer: Composer, sidecar: Sidecar, *, progress: Progress | None = None
 ) -> Reproduction:
@@ -76,8 +88,8 @@ def reproduce(
     """
     recipe = recipe_of(sidecar)
     request = replace(
-        request_of(recipe),
-        model=composer.model_for(recipe),
+        request_again(sidecar),
+        model=composer.names_for(recipe),
         audio_format=sidecar.clip.path.suffix.removeprefix("."),
         sample_rate=sidecar.clip.sample_rate,
     )
@@ -109,7 +121,7 @@ def _compare_codes(sidecar: Sidecar, made: MadeAudio) -> bool:
         raise ReproductionError(
             f"{sidecar.codes_path} is damaged. Move it away and run this again: it will be restored."
         )
-    if not np.array_equal(stored, made.codes):
+    if not np.array_equal(stored.codes, made.codes.codes):
         raise ReproductionError(_otherwise(recipe_of(sidecar), made, "codes"))
     return True
 

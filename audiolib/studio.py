@@ -15,7 +15,7 @@ from audiolib.files import check_writable
 from audiolib.folder import LibraryFolder
 from audiolib.ids import new_id
 from audiolib.outputs import Destination
-from audiolib.requests import GenerationRequest, Progress, request_of
+from audiolib.requests import GenerationRequest, Progress
 from audiolib.settings import Settings
 from audiolib.sidecars import Sidecar
 
@@ -62,7 +62,7 @@ class Studio:
         checked = self.check_all(requests)
         migrate(self._folder, self._catalogue)  # and one of a newer format is refused before any work
         check_writable(self._folder.root)
-        self._composer.load(checked[0].model, checked[0].dtype, checked[0].bits)
+        self._composer.load_for(checked[0])
         for number, request in enumerate(checked, start=1):
             report = reporter(progress, request.prompt, number, len(checked))
             made = self._composer.compose(request, progress=report)
@@ -108,10 +108,9 @@ class Studio:
         """
         if not requests:
             raise InvalidInputError("There is nothing to generate. Give at least one prompt.")
-        checked = [request.checked(max_duration=self._settings.max_duration) for request in requests]
-        for name in {request.model for request in checked}:
-            self._composer.find(name)
-        return checked
+        most = self._settings.max_duration
+        checked = [request.checked(max_duration=most) for request in requests]
+        return [self._composer.settled(request, max_duration=most) for request in checked]
 
 
 def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest:
@@ -124,10 +123,10 @@ def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest
     Raises:
         ReproductionError: The clip was not generated.
     """
-    from audiolib.reproduction import recipe_of
+    from audiolib.reproduction import request_again
 
     base = replace(
-        request_of(recipe_of(sidecar)),
+        request_again(sidecar),
         parent_id=sidecar.clip.id,
         tags=sidecar.clip.tags,
         audio_format=sidecar.clip.path.suffix.removeprefix("."),
@@ -135,8 +134,10 @@ def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest
         dtype=None,
         batch_size=1,
     )
-    if {"duration", "max_steps"} & changes.keys():
+    if {"duration", "max_steps", "continue_from"} & changes.keys():
         base = replace(base, duration=None, max_steps=None)
+    if "model" in changes:
+        base = replace(base, model_weights=None)
     return replace(base, **changes)
 
 

@@ -19,6 +19,11 @@ class Ensemble(MusicGen):
 
     It is used like a `MusicGen`. Text is read by each checkpoint's own encoder; sampling settings, tokenizer and codec
     are the first one's. The clips bear the strictest licence that is known of them.
+
+    Attributes:
+        models: The checkpoints.
+        weights: How much each counts, as they were given.
+        shares: The same, with a sum of 1.
     """
 
     def __init__(self, models: Sequence[MusicGen], weights: Sequence[float] | None = None) -> None:
@@ -46,8 +51,10 @@ class Ensemble(MusicGen):
             model_id="+".join(model.model_id for model in models),
             folder=first.folder,
             dtype=first.dtype,
+            bits=first.bits,
         )
         self.models = tuple(models)
+        self.weights = tuple(shares)
         self.shares = tuple(share / sum(shares) for share in shares)
         restricted = [model.license for model in models if model.license and "nc" in model.license.lower()]
         self.license = restricted[0] if restricted else first.license
@@ -75,6 +82,7 @@ def _check_pair(first: MusicGen, other: MusicGen) -> None:
         and ours.decoder.audio_channels == theirs.decoder.audio_channels
         and ours.decoder.bos_token_id == theirs.decoder.bos_token_id
         and (ours.melody is None) == (theirs.melody is None)
+        and first.codec_digest == other.codec_digest
     )
     if not same:
         raise InvalidRequestError(

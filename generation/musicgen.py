@@ -250,7 +250,7 @@ class MusicGen:
             finish=lambda codes: self._composition(prompt, number, 1, plan, codes),
         )
 
-    def encode(self, audio: Waveform, sampling_rate: int) -> npt.NDArray[np.int16]:
+    def encode(self, audio: npt.ArrayLike, sampling_rate: int) -> npt.NDArray[np.int16]:
         """Sound to codes `(K, frames)`, to go on from.
 
         Args:

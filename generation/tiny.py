@@ -8,17 +8,21 @@ from pathlib import Path
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
+from generation.checkpoints import load_config
 from generation.config import MusicGenConfig
-from generation.parts import Parts, save_checkpoint
+from generation.parts import Parts, load_parts, save_checkpoint
 
 
-def make_tiny_checkpoint(folder: Path, seed: int = 0, config: MusicGenConfig | None = None) -> Path:
+def make_tiny_checkpoint(
+    folder: Path, seed: int = 0, config: MusicGenConfig | None = None, *, codec_of: Path | None = None
+) -> Path:
     """Write config, weights and tokenizer of a random MusicGen into `folder` and return it.
 
     Args:
         folder: Is made where it does not exist.
         seed: Of the random weights.
         config: Its geometry; the smallest one by default.
+        codec_of: A checkpoint with the same codec geometry, whose codec it shares, as the published sizes do.
     """
     config = config or MusicGenConfig.tiny()
     parts = Parts(config)
@@ -30,6 +34,8 @@ def make_tiny_checkpoint(folder: Path, seed: int = 0, config: MusicGenConfig | N
         for i, (name, v) in enumerate(flat)
     ]
     parts.load_weights(drawn)
+    if codec_of is not None:
+        parts.codec = load_parts(codec_of, load_config(codec_of)).codec
     save_checkpoint(folder, config, parts)
     write_word_tokenizer(folder / "spiece.model", config.text_encoder.vocab_size)
     return folder

@@ -218,7 +218,7 @@ class FileChecks:
             )
 
     def _codes(self, sidecar: Sidecar) -> Iterator[Finding]:
-        from audiolib.recording import read_codes
+        from audiolib.codes import read_codes
 
         path = sidecar.codes_path
         if path is None or (path.exists() and (not self._deep or read_codes(path) is not None)):

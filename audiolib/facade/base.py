@@ -31,7 +31,7 @@ class LibraryBase:
             os.environ.setdefault("AUDIOLIB_MODELS", str(self.settings.models))
         root = find_library(None if path is None else Path(path), self.settings)
         self._folder = LibraryFolder(root, lock_timeout=self.settings.lock_timeout)
-        self._composer = Composer(self.settings)
+        self._composer = Composer(self.settings, self._folder)
         self._catalogue = Catalogue(self._folder, self.settings)
         self._finder = Finder(self._folder, self._catalogue)
         self._studio = Studio(self.settings, self._folder, self._composer, self._catalogue)

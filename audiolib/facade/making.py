@@ -173,7 +173,7 @@ class Making(LibraryBase):
             Wish(
                 request=request,
                 prompt=clean.prompt,
-                model_id=self._composer.find(request.model).model_id,
+                model_id=self._composer.model_id(request.model),
                 min_score=min_score,
                 audio_format=audio_format,
                 filters=wanted,

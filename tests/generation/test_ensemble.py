@@ -22,11 +22,12 @@ GREEDY: dict[str, Any] = {"max_steps": 12, "temperature": 0, "seeds": [1]}
 
 
 @pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> MusicGen:
+def other(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> MusicGen:
     """Wider and deeper than the tiny one, with the same codec and codebooks."""
     wide = dataclasses.replace(DecoderConfig.tiny(), hidden_size=48, num_hidden_layers=3)
     config = dataclasses.replace(MusicGenConfig.tiny(), decoder=wide)
-    return MusicGen.from_pretrained(make_tiny_checkpoint(tmp_path_factory.mktemp("other"), 7, config))
+    folder = make_tiny_checkpoint(tmp_path_factory.mktemp("other"), 7, config, codec_of=tiny_folder)
+    return MusicGen.from_pretrained(folder)
 
 
 def codes(model: MusicGen, **options: Any) -> np.ndarray:
@@ -65,6 +66,7 @@ def test_an_ensemble_is_a_model_like_any_other(tiny_model: MusicGen, other: Musi
     assert both.model_id == f"{tiny_model.model_id}+{other.model_id}"
     assert both.weights_digest not in (tiny_model.weights_digest, other.weights_digest)
     assert Ensemble([tiny_model, other], [1, 2]).weights_digest != both.weights_digest
+    assert Ensemble([tiny_model, other], [1, 2]).weights == (1, 2)
     clips = both.compose(["calm", "happy rock"], max_steps=8, seeds=[1, 2])
     for prompt, seed, clip in zip(["calm", "happy rock"], [1, 2], clips, strict=True):
         (alone,) = both.compose([prompt], max_steps=8, seeds=[seed])
@@ -85,6 +87,10 @@ def test_models_that_do_not_fit_are_refused(tiny_model: MusicGen, tmp_path: Path
     model = MusicGen.from_pretrained(make_tiny_checkpoint(tmp_path, 1, strange))
     with pytest.raises(InvalidRequestError, match="cannot be mixed"):
         Ensemble([tiny_model, model])
+    # The same geometry, but codes that mean other sounds.
+    stranger = MusicGen.from_pretrained(make_tiny_checkpoint(tmp_path / "stranger", 3))
+    with pytest.raises(InvalidRequestError, match="cannot be mixed"):
+        Ensemble([tiny_model, stranger])
     with pytest.raises(InvalidRequestError, match="two models"):
         Ensemble([tiny_model])
 
