@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import mlx.core as mx
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from generation.decoder import KVCache, MusicGenDecoder, TextMemory
 from generation.delay import UNKNOWN
+from generation.quick_steps import QuickSteps, suits
 from generation.sampling import SamplingSettings, choose, clip_keys, guide, step_keys
 
 
@@ -68,6 +70,7 @@ def decode_steps(
     seeds: Sequence[int],
     settings: SamplingSettings,
     first: int = 0,
+    kernels: ModuleType | None = None,
 ) -> Iterator[npt.NDArray[np.int32]]:
     """Yield the tokens `(B, K)` of each step that is not prefilled, as soon as they are computed.
 
@@ -78,7 +81,10 @@ def decode_steps(
         seeds: One for each clip.
         settings: How tokens are chosen.
         first: Frame of the clip that the first step counts as, for its random keys.
+        kernels: What `QuickSteps` is to work with; by default the kernels of the device, where there are any.
     """
+    if kernels is None and len(voices) == 1 and suits(voices[0].decoder, voices[0].memories, settings):
+        from generation import cuda_kernels as kernels
     config = voices[0].decoder.config
     batch, books, steps = known.shape
     start = mx.full((batch, books, 1), config.bos_token_id, mx.int32)
@@ -94,6 +100,22 @@ def decode_steps(
         if (given != UNKNOWN).any():
             tokens = mx.where(mx.array(given == UNKNOWN), tokens, mx.array(given))
         mx.async_eval(tokens)
+        if kernels is not None and step + 1 < steps:
+            yield np.array(tokens)
+            memory = voices[0].memories[0] if voices[0].memories else None
+            quick = QuickSteps(
+                voices[0].decoder,
+                memory,
+                caches[0],
+                known=known,
+                step=step + 1,
+                seeds=seeds,
+                settings=settings,
+                first=first,
+                kernels=kernels,
+            )
+            yield from quick.run(tokens)
+            return
         inputs = tokens[:, :, None]
         if waiting is not None:
             # One step behind, so that the device always has work queued.
@@ -113,11 +135,10 @@ def _mixed_logits(
 ) -> mx.array:
     """Logits `(B, K, V)` after tokens `(B, K, T)`, guided, weighted by voice."""
     batch, guided = inputs.shape[0], settings.guidance != 1
-    rows = mx.concatenate([inputs, inputs]) if guided else inputs
     total: mx.array | None = None
     for voice, cache, prefix in zip(voices, caches, prefixes, strict=True):
-        hidden = voice.decoder.hidden(rows, voice.memories, cache, prefix=prefix)[:, -1:]
-        logits = voice.decoder.logits(hidden)[:, :, 0].astype(mx.float32)
+        logits = voice.decoder.next_logits(inputs, voice.memories, cache, guided=guided, prefix=prefix)
+        logits = logits.astype(mx.float32)
         if guided:
             logits = guide(logits[:batch], logits[batch:], settings.guidance)
         if len(voices) > 1:

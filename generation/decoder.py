@@ -27,6 +27,17 @@ class KVCache:
         self._keys: mx.array | None = None
         self._values: mx.array | None = None
 
+    @property
+    def filled(self) -> tuple[mx.array, mx.array]:
+        """Keys and values `(B, H, length, d)` so far.
+
+        Raises:
+            ValueError: There are none yet.
+        """
+        if self._keys is None or self._values is None:
+            raise ValueError("Nothing was read yet.")
+        return self._keys[:, :, : self.length], self._values[:, :, : self.length]
+
     def extend(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         """Append `(B, H, t, d)` and return all that is filled."""
         start, end = self.length, self.length + keys.shape[2]
@@ -212,6 +223,23 @@ class MusicGenDecoder(nn.Module):
         batch, length, _ = hidden.shape
         flat = self.heads(hidden).reshape(batch, length, self.config.num_codebooks, self.config.vocab_size)
         return flat.transpose(0, 2, 1, 3)
+
+    def next_logits(
+        self,
+        tokens: mx.array,
+        memories: list[TextMemory],
+        cache: list[KVCache],
+        *,
+        guided: bool,
+        prefix: mx.array | None = None,
+    ) -> mx.array:
+        """Logits of the step after tokens `(B, K, T)`: `(B, K, V)`; `guided` adds as many rows without text.
+
+        The one function of the decoding loop: what makes steps faster on a backend takes its place.
+        """
+        rows = mx.concatenate([tokens, tokens]) if guided else tokens
+        hidden = self.hidden(rows, memories, cache, prefix=prefix)[:, -1:]
+        return self.logits(hidden)[:, :, 0]
 
     def __call__(
         self, tokens: mx.array, memories: list[TextMemory], cache: list[KVCache] | None = None
