@@ -41,7 +41,7 @@ class Composition:
         batch_size: Rows that were computed together (without guidance's second half).
         given_frames: Frames at the front that were given to go on from.
         codes: `(K, frames)` int16, the given ones included.
-        audio: `(samples,)`, stereo `(samples, 2)`, float32 in [-1, 1].
+        audio: `(samples,)`, stereo `(samples, 2)`, float32 in [-1, 1]; beyond that where `clip` was off.
     """
 
     prompt: str
@@ -72,6 +72,7 @@ class ComposeOptions(TypedDict, total=False):
         melody: Chroma `(frames, 12)` of a melody to follow, from `MusicGen.hear_melody`; for melody models only.
         context: Seconds that each window takes over from the one before; 12 by default.
         limit: Seconds; longer clips are refused. 600 by default.
+        clip: False leaves what is over full scale in the clip that is done, for whoever finishes it.
     """
 
     duration: float | None
@@ -86,6 +87,7 @@ class ComposeOptions(TypedDict, total=False):
     melody: Waveform | None
     context: float
     limit: float
+    clip: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,7 @@ class Plan:
         windows: What is made after what.
         given: Codes `(K, frames)` to go on from.
         melody: Chroma `(frames, 12)` to follow.
+        clip: What is over full scale is cut off.
     """
 
     settings: SamplingSettings
@@ -105,6 +108,7 @@ class Plan:
     windows: list[Window]
     given: npt.NDArray[np.int32] | None
     melody: Waveform | None
+    clip: bool
 
 
 def plan_clips(config: MusicGenConfig, own: SamplingSettings, options: ComposeOptions) -> Plan:
@@ -139,7 +143,14 @@ def plan_clips(config: MusicGenConfig, own: SamplingSettings, options: ComposeOp
     named = ("temperature", "top_k", "top_p", "guidance")
     asked = {name: options[name] for name in named if options.get(name) is not None}  # type: ignore[literal-required]
     start = None if given is None else given.astype(np.int32)
-    return Plan(settings=replace(own, **asked), samples=samples, windows=windows, given=start, melody=melody)
+    return Plan(
+        settings=replace(own, **asked),
+        samples=samples,
+        windows=windows,
+        given=start,
+        melody=melody,
+        clip=options.get("clip", True),
+    )
 
 
 def _check_melody(config: MusicGenConfig, chroma: Waveform) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ _TOLERANCE_LU: Final = 0.1
 _PROMISED_LU: Final = 0.5
 _ATTEMPTS: Final = 8
 _WORTH_TELLING_DB: Final = 3.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,13 +188,27 @@ def over_full_scale(audio: npt.NDArray[Any], limit_db: float = 0.0) -> list[str]
     ]
 
 
-def _clip(frames: Samples, limit_db: float) -> list[str]:
+def within_full_scale(audio: Samples) -> Samples:
+    """Cut off what is over full scale, in place, and say so in the log.
+
+    Args:
+        audio: Float32 samples of any shape.
+
+    Returns:
+        The same array.
+    """
+    for note in _clip(audio, 0.0):
+        _log.warning(note)
+    return audio
+
+
+def _clip(audio: Samples, limit_db: float) -> list[str]:
     import numpy as np
 
-    notes = over_full_scale(frames, limit_db)
+    notes = over_full_scale(audio, limit_db)
     if notes:
         limit = np.float32(_factor(limit_db))
-        np.clip(frames, -limit, limit, out=frames)
+        np.clip(audio, -limit, limit, out=audio)
     return notes
 
 

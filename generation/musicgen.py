@@ -32,6 +32,7 @@ from generation.composition import (
 from generation.config import MusicGenConfig
 from generation.delay import DelayPattern
 from generation.errors import GenerationError, InvalidRequestError
+from generation.finish import within_full_scale
 from generation.layers import Linear
 from generation.melody import Chroma
 from generation.parts import Parts, load_parts
@@ -293,10 +294,11 @@ class MusicGen:
             sound = resample(sound, sampling_rate, melody.SAMPLING_RATE)
         return melody.hear_chroma(sound, self.config.melody)
 
-    def decode(self, codes: npt.NDArray[np.integer]) -> Waveform:
+    def decode(self, codes: npt.NDArray[np.integer], *, clip: bool = True) -> Waveform:
         """Codes `(K, frames)` to a waveform `(samples,)`, stereo `(samples, 2)`, float32 in [-1, 1].
 
-        Clips longer than 30 seconds are decoded in pieces, so that memory does not grow with them.
+        Clips longer than 30 seconds are decoded in pieces, so that memory does not grow with them. Without `clip` loud
+        music may pass [-1, 1].
 
         Raises:
             GenerationError: the codec gave samples that are no numbers.
@@ -316,8 +318,7 @@ class MusicGen:
         audio = decoded[0] if self.channels == 1 else np.stack(decoded, axis=1)
         if not np.isfinite(audio).all():
             raise GenerationError("The model gave samples that are no numbers; its weights are damaged.")
-        clipped: Waveform = np.clip(audio, -1.0, 1.0)
-        return clipped
+        return within_full_scale(audio) if clip else audio
 
     def encode_text(self, prompt: str) -> mx.array | None:
         """Projected states `(S, D)` of a prompt in the decoder's number type; None for an empty one."""
@@ -384,7 +385,7 @@ class MusicGen:
             batch_size=rows,
             given_frames=0 if plan.given is None else plan.given.shape[1],
             codes=codes.astype(np.int16),
-            audio=self.decode(codes)[: plan.samples],
+            audio=self.decode(codes, clip=plan.clip)[: plan.samples],
         )
 
 

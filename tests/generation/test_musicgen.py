@@ -44,6 +44,20 @@ def test_a_duration_is_exact(tiny_model: MusicGen) -> None:
     assert clip.steps == 503
 
 
+def test_what_is_over_full_scale_is_cut_off_with_a_word(
+    tiny_model: MusicGen, caplog: pytest.LogCaptureFixture
+) -> None:
+    (clip,) = tiny_model.compose(["calm piano"], duration=1, seeds=[1], clip=False)
+    over = int((np.abs(clip.audio) > 1).sum())
+    assert over > 0  # a random codec shouts
+    audio = tiny_model.generate("calm piano", duration=1, seed=1)
+    np.testing.assert_array_equal(audio, np.clip(clip.audio, -1, 1))
+    (record,) = caplog.records
+    assert f"{over:,} of 32,000 samples were over full scale" in record.getMessage()
+    np.testing.assert_array_equal(tiny_model.decode(clip.codes), audio)
+    np.testing.assert_array_equal(tiny_model.decode(clip.codes, clip=False), clip.audio)
+
+
 def test_steps_leave_three_frames_less(tiny_model: MusicGen, tmp_path: Path) -> None:
     """300 steps are 297 frames: 190,080 samples, 380,160 bytes of PCM, as the first sketch recorded."""
     (clip,) = tiny_model.compose(["calm piano"], max_steps=300, seeds=[1])
