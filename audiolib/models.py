@@ -4,9 +4,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from audiolib.requests import Progress
 from audiolib.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from generation.convert import Conversion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,23 +115,34 @@ class Models:
 
         return Path(os.path.abspath(pull_model(name, progress=progress)))
 
-    def convert(self, folder: Path, *, progress: Progress | None = None) -> "Sequence[Path]":
-        """Write a checkpoint's pickled tensors (`pytorch_model.bin`) again as safetensors; the pickles stay.
+    def convert(
+        self,
+        folder: Path,
+        *,
+        text_encoder: str | None = None,
+        codec: str | None = None,
+        progress: Progress | None = None,
+    ) -> "Conversion":
+        """Write a checkpoint's pickled tensors again as safetensors in the Hugging Face layout; the pickles stay.
 
         Args:
-            folder: The checkpoint, in the Hugging Face layout.
+            folder: Holds `pytorch_model.bin`, or audiocraft's `state_dict.bin` and `compression_state_dict.bin`.
+            text_encoder: For audiocraft's files: the checkpoint that T5 is taken from; found when `None`.
+            codec: For audiocraft's files without a codec: the checkpoint that it is taken from; found when `None`.
             progress: Called with the tensors done and the tensors in all.
 
         Returns:
-            The files that were written.
+            The files that were written, and what was taken from where.
 
         Raises:
-            CheckpointError: There are no pickles, or they hold anything but tensors; nothing in them was run.
+            CheckpointError: There are no pickles, they hold anything but tensors (nothing in them was run), or a part
+                is missing.
+            ModelNotFoundError: A named checkpoint is not on this machine.
             OSError: A file cannot be written.
         """
         from generation.convert import convert
 
-        return convert(folder, progress=progress)
+        return convert(folder, text_encoder=text_encoder, codec=codec, progress=progress)
 
 
 def _why(settings: Settings, model: str | None) -> str:

@@ -24,6 +24,11 @@ STARTER = "starter"
 PREFERRED = "facebook/musicgen-small"
 """What is used when nothing is named and it is on this machine already; else the starter."""
 
+STYLE_REFUSED = (
+    "MusicGen-Style cannot be used here: it hears a style with MERT, a model of another repository that is published "
+    "with code to be run. Use facebook/musicgen-melody, or let a clip go on from your music."
+)
+_STYLE = "facebook/musicgen-style"
 _MODEL_TYPES = ("musicgen", "musicgen_melody")
 _CHUNK = 1 << 20
 
@@ -111,18 +116,39 @@ def find_model(name: str | Path | None = None) -> FoundModel:
     if path is None:
         text = str(name)
         if as_path.is_absolute() or text.startswith((".", "~")) or os.path.isdir(as_path):
-            raise ModelNotFoundError(f"{text} is no model folder: it has no config.json.")
+            raise ModelNotFoundError(f"{text} is no model folder: {_lack(as_path)}.")
         if text == STARTER:
             raise ModelNotFoundError(
                 "The starter is missing from this installation; install audiolib-mlx again."
             )
         repository = repository_name(text)
+        if repository == _STYLE:
+            raise ModelNotFoundError(STYLE_REFUSED)
         pull = f"get it with `audiolib models pull {repository}`, or " if repository.count("/") == 1 else ""
         raise ModelNotFoundError(
             f"The model {text!r} is not on this machine; {pull}see `audiolib models list`."
         )
     text = str(name)
     return FoundModel(model_id=text if text == STARTER else repository_name(text), path=path)
+
+
+def _lack(folder: Path) -> str:
+    if (folder / "state_dict.bin").is_file():
+        return f"it holds audiocraft's files; convert them with `audiolib models convert {folder}`"
+    return "it has no config.json"
+
+
+def check_usable(repository: str) -> None:
+    """Refuse what is known to be of no use before it is downloaded.
+
+    Args:
+        repository: `owner/name` on the hub.
+
+    Raises:
+        CheckpointError: No model of it can be used here; says why, and what to take instead.
+    """
+    if repository == _STYLE:
+        raise CheckpointError(STYLE_REFUSED)
 
 
 def list_models() -> list[FoundModel]:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from generation.checkpoints import models_dirs, repository_name
+from generation.audiocraft import CODEC, LANGUAGE_MODEL
+from generation.checkpoints import check_usable, models_dirs, repository_name
 from generation.convert import INDEX as PICKLE_INDEX
 from generation.convert import convert, pickled_weights
 from generation.errors import DownloadError
@@ -26,7 +27,8 @@ _PATTERNS = [
 """Weights without pickles, tokenizers and cards of MusicGen, Whisper and sentence-transformers repositories."""
 
 _PICKLES = ["pytorch_model*.bin", "pytorch_model.bin.index.json"]
-"""Asked for only where a repository has nothing better."""
+_EXPORT = [LANGUAGE_MODEL, CODEC]
+"""audiocraft's own. Each of these is asked for only where a repository has nothing better."""
 
 _PATIENCE = 30.0  # seconds for the hub's first answer
 
@@ -35,14 +37,16 @@ def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None)
     """Download a repository into the first model folder and return where it lies.
 
     One that holds pickles alone, as Meta's medium and large models, is converted to safetensors; nothing in the pickles
-    is run, and they are removed afterwards.
+    is run, and they are removed afterwards. audiocraft's own exports need T5, and some the codec, from another
+    checkpoint on this machine; where it is missing the pickles stay until `convert` is called.
 
     Args:
         name: `owner/name` on the hub; `musicgen-small` stands for `facebook/musicgen-small`.
         progress: Called with the bytes done and the bytes in all.
 
     Raises:
-        CheckpointError: pickles hold anything but tensors.
+        CheckpointError: pickles hold anything but tensors, a part that they leave out is not on this machine, or the
+            model is known to be of no use here.
         DownloadError: the name is wrong, the hub is not reachable, `HF_HUB_OFFLINE` is set, or the disk is full.
     """
     from huggingface_hub import constants, errors, model_info, snapshot_download
@@ -54,14 +58,15 @@ def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None)
         )
     if constants.HF_HUB_OFFLINE:
         raise DownloadError("HF_HUB_OFFLINE is set, so nothing is downloaded; unset it and try again.")
+    check_usable(repository)
     target = models_dirs()[0] / repository.split("/")[1]
     options: dict[str, Any] = {} if progress is None else {"tqdm_class": _reporter(progress)}
     try:
         # Asked first: without the hub `snapshot_download` takes a folder that is there for a download.
         info = model_info(repository, timeout=_PATIENCE)
         names = [sibling.rfilename for sibling in info.siblings or []]
-        pickled = not any(name.endswith((".safetensors", ".npz")) for name in names)
-        patterns = [*_PATTERNS, *(_PICKLES if pickled else [])]
+        pickles = _pickles_needed(names)
+        patterns = [*_PATTERNS, *pickles]
         snapshot_download(repository, revision=info.sha, local_dir=target, allow_patterns=patterns, **options)
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise DownloadError(
@@ -78,19 +83,28 @@ def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None)
         raise DownloadError(
             f"{repository} could not be downloaded: {reason.rstrip('.')}.{way_out}"
         ) from error
-    if pickled and pickled_weights(target):
+    if pickles and (pickled_weights(target) or (target / LANGUAGE_MODEL).is_file()):
         _replace_pickles(target)
     if not any(target.glob("*.safetensors")) and not any(target.glob("*.npz")):
         raise DownloadError(f"{repository} publishes no weights that can be used.")
     return target
 
 
+def _pickles_needed(names: list[str]) -> list[str]:
+    """Patterns of the pickles to take from a repository with files of these names: none where there is better."""
+    if any(name.endswith((".safetensors", ".npz")) for name in names):
+        return []
+    whole = any(name.startswith("pytorch_model") for name in names)
+    return _PICKLES if whole or LANGUAGE_MODEL not in names else _EXPORT
+
+
 def _replace_pickles(folder: Path) -> None:
-    pickles = pickled_weights(folder)
+    pickles = pickled_weights(folder) or [folder / name for name in _EXPORT]
     _log.warning(
         "Only pickles are published: their tensors are written again as safetensors, and nothing in them is run."
     )
-    convert(folder)
+    for note in convert(folder).notes:
+        _log.warning("%s", note)
     for path in [*pickles, folder / PICKLE_INDEX]:
         path.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from generation import backend
 
@@ -60,13 +61,23 @@ def save_checkpoint(
     stored = {name: value.astype(dtype) for name, value in tensors.items()}
     mx.save_safetensors(str(folder / "model.safetensors"), stored, {"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
+    generation = json.dumps(generation_values(config), indent=1)
+    (folder / "generation_config.json").write_text(generation + "\n", encoding="utf-8")
+
+
+def generation_values(config: MusicGenConfig, *, guidance: float = 3.0) -> dict[str, Any]:
+    """The `generation_config.json` of a checkpoint: that of the published ones.
+
+    Args:
+        config: Its geometry.
+        guidance: Weight of the prompt.
+    """
     decoder = config.decoder
-    generation = {
+    return {
         "do_sample": True,
-        "guidance_scale": 3.0,
+        "guidance_scale": guidance,
         "max_length": 1500,
         "bos_token_id": decoder.bos_token_id,
         "decoder_start_token_id": decoder.bos_token_id,
         "pad_token_id": decoder.pad_token_id,
     }
-    (folder / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import mlx.core as mx
 from mlx import nn
@@ -18,6 +19,7 @@ from generation.config import MusicGenConfig
 from generation.errors import CheckpointError
 
 Tensors = dict[str, mx.array]
+_Any = TypeVar("_Any")
 
 _IGNORED = re.compile(
     r"embed_positions\.weights?$|codebook\.(inited|cluster_size|embed_avg)$|text_encoder\.encoder\.embed_tokens\.weight$"
@@ -202,9 +204,9 @@ def plan(config: MusicGenConfig, model: nn.Module) -> dict[str, Rule]:
     return rules
 
 
-def _one_spelling(tensors: Tensors) -> Tensors:
+def _one_spelling(tensors: Mapping[str, _Any]) -> dict[str, _Any]:
     """Drop what is not needed and write weight norm in one way."""
-    renamed: Tensors = {}
+    renamed: dict[str, _Any] = {}
     for name, value in tensors.items():
         if _IGNORED.search(name):
             continue
@@ -231,21 +233,38 @@ def from_hugging_face(tensors: Tensors, rules: Mapping[str, Rule]) -> Tensors:
         CheckpointError: a tensor is missing, unexpected or wrongly shaped; it is named.
     """
     tensors = _one_spelling(tensors)
+    _check({name: tensor.shape for name, tensor in tensors.items()}, rules)
+    return {name: rule.read([tensors[source] for source in rule.sources]) for name, rule in rules.items()}
+
+
+def check_shapes(shapes: Mapping[str, tuple[int, ...]], rules: Mapping[str, Rule]) -> None:
+    """Whether a checkpoint with tensors of these shapes could be read; nothing is loaded.
+
+    Args:
+        shapes: Of every tensor by its published name.
+        rules: From `plan`.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected or wrongly shaped; it is named.
+    """
+    _check(_one_spelling(shapes), rules)
+
+
+def _check(shapes: Mapping[str, tuple[int, ...]], rules: Mapping[str, Rule]) -> None:
     wanted = {
         name: shape for rule in rules.values() for name, shape in zip(rule.sources, rule.shapes, strict=True)
     }
-    missing = [name for name in wanted if name not in tensors]
+    missing = [name for name in wanted if name not in shapes]
     if missing:
         raise CheckpointError(f"The checkpoint lacks {len(missing)} tensor(s): {_some(missing)}.")
-    unexpected = [name for name in tensors if name not in wanted]
+    unexpected = [name for name in shapes if name not in wanted]
     if unexpected:
         raise CheckpointError(
             f"The checkpoint has {len(unexpected)} unexpected tensor(s): {_some(unexpected)}."
         )
     for name, shape in wanted.items():
-        if tensors[name].shape != shape:
-            raise CheckpointError(f"Tensor {name} has shape {tensors[name].shape}, its config says {shape}.")
-    return {name: rule.read([tensors[source] for source in rule.sources]) for name, rule in rules.items()}
+        if shapes[name] != shape:
+            raise CheckpointError(f"Tensor {name} has shape {shapes[name]}, its config says {shape}.")
 
 
 def to_hugging_face(parameters: Tensors, rules: Mapping[str, Rule]) -> Tensors:

@@ -91,16 +91,21 @@ def pull_command(name: str, as_json: bool) -> None:
 
 @models_command.command("convert", short_help="Make safetensors of a model's pickles.")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--text-encoder", metavar="MODEL", help="Take T5 from this checkpoint: a name or a folder.")
+@click.option("--codec", metavar="MODEL", help="Take the codec from this checkpoint, where it is missing.")
 @json_option
-def convert_command(folder: Path, as_json: bool) -> None:
-    """Write the tensors of FOLDER's pytorch_model.bin again as safetensors, so that the model can be used.
+def convert_command(folder: Path, text_encoder: str | None, codec: str | None, as_json: bool) -> None:
+    """Write FOLDER's pytorch_model.bin, or audiocraft's state_dict.bin, again as safetensors, ready to be used.
 
-    Nothing that the pickle says is run: only tensors are read, anything else is refused. `models pull` does this by
-    itself where a repository has pickles alone.
+    Nothing that a pickle says is run: only tensors are read, anything else is refused. `models pull` does this by
+    itself where a repository has pickles alone. audiocraft's files have no text encoder, and some no codec: these come
+    from T5, EnCodec or another MusicGen checkpoint on this machine.
     """
     with output.bar(folder.name, "tensor") as update:
-        written = _models().convert(folder, progress=update)
-    for path in written:
+        done = _models().convert(folder, text_encoder=text_encoder, codec=codec, progress=update)
+    for note in done.notes:
+        output.notice(note)
+    for path in done.files:
         if as_json:
             output.json_line({"path": str(path.resolve()), "size": path.stat().st_size})
         else:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from audiocraft_files import export
 
 from generation.checkpoints import weight_digest
 from generation.musicgen import MusicGen
@@ -140,6 +141,41 @@ def test_pickles_alone_are_converted_and_go(
     assert {entry.name for entry in path.iterdir() if entry.is_file()} == {*others, "model.safetensors"}
     expected = MusicGen.from_pretrained(reference_folder).generate("calm", max_steps=6, seed=1)
     assert (MusicGen.from_pretrained(path).generate("calm", max_steps=6, seed=1) == expected).all()
+
+
+def test_audiocrafts_own_files_are_converted_and_go(
+    hub: Hub, reference: Any, reference_folder: Path, tmp_path: Path
+) -> None:
+    """T5 is missing at first: what has arrived stays, and the same command goes on once it is there."""
+    export(reference, tmp_path / "export")
+    hub.repositories["someone/musicgen-own"] = {
+        **files_of(tmp_path / "export"),
+        "README.md": b"---\nlicense: mit\n",
+    }
+    assert "models pull google-t5/t5-base" in pull("someone/musicgen-own", hub, tmp_path)["error"]
+    folder = tmp_path / "models" / "musicgen-own"
+    assert (folder / "state_dict.bin").is_file()
+    reference.text_encoder.save_pretrained(tmp_path / "t5")
+    shutil.copy(reference_folder / "spiece.model", tmp_path / "t5")
+    hub.repositories["google-t5/t5-base"] = files_of(tmp_path / "t5")
+    assert "path" in pull("google-t5/t5-base", hub, tmp_path)
+    assert pull("someone/musicgen-own", hub, tmp_path)["path"] == str(folder)
+    assert {entry.name for entry in folder.iterdir() if entry.is_file()} == {
+        "README.md",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "spiece.model",
+    }
+    options: dict[str, Any] = {"max_steps": 6, "seed": 1, "guidance": 3.0}
+    expected = MusicGen.from_pretrained(reference_folder).generate("calm", **options)
+    assert (MusicGen.from_pretrained(folder).generate("calm", **options) == expected).all()
+
+
+def test_what_cannot_be_used_is_not_downloaded(hub: Hub, tmp_path: Path) -> None:
+    hub.repositories["facebook/musicgen-style"] = {"state_dict.bin": b"pickle"}
+    assert "facebook/musicgen-melody" in pull("musicgen-style", hub, tmp_path)["error"]
+    assert not hub.asked
 
 
 def test_a_pulled_model_can_be_used(hub: Hub, tiny_folder: Path, tmp_path: Path) -> None:
