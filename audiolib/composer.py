@@ -29,7 +29,7 @@ class MadeAudio:
     """What came out of the model, not stored yet.
 
     Attributes:
-        audio: `(samples,)` or `(samples, 2)` float32 in [-1, 1], at the model's own rate.
+        audio: `(samples,)` or `(samples, 2)` float32 at the model's own rate; loud music may pass [-1, 1].
         codes: Its tokens `(K, frames)`, and what is kept with them.
         sampling_rate: The model's own rate in Hz.
         recipe: All that made it.
@@ -170,6 +170,7 @@ def _options(request: GenerationRequest, conditions: Conditions, model: "MusicGe
         "guidance": request.guidance,
         "given": conditions.given,
         "limit": math.inf,  # the request was checked against the user's
+        "clip": False,  # peaks are whole until the sound is finished
     }
     if conditions.melody is not None:
         melody = model.config.melody

@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from audiolib.catalogue import Catalogue
-from audiolib.clip import Clip
+from audiolib.clip import Clip, Recipe
 from audiolib.errors import InvalidInputError, LibraryBusyError, LibraryError
 from audiolib.folder import LibraryFolder, read_holder, write_holder
 from audiolib.requests import DEFAULT_DURATION, GenerationRequest, seconds_of
 from audiolib.sidecars import Sidecar, read_sidecar
+from generation.finish import AS_IT_IS
 
 if TYPE_CHECKING:
     from lancedb.expr import Expr
@@ -96,6 +97,7 @@ class Wish:
         parts = {name: getattr(request, name) for name in (*_SAMPLING, "sample_rate")}
         parts |= {"words": _words(self.prompt), "model": self.model_id, "format": self.audio_format}
         parts |= {"seconds": self.seconds, "tags": sorted(tag.casefold() for tag in request.tags)}
+        parts |= {"finish": asdict(request.finish), "samples": request.sample_format}
         parts |= {"filters": asdict(self.filters) if self.filters else None}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
@@ -112,6 +114,7 @@ class Wish:
             and abs(_length(sidecar) - self.seconds) < _SAME_LENGTH
             and all(getattr(request, name) in (None, made_with[name]) for name in _SAMPLING)
             and request.sample_rate in (None, clip.sample_rate)
+            and _stored_alike(request, recipe)
             and self.audio_format in (None, clip.path.suffix.lower().removeprefix("."))
             and {tag.casefold() for tag in request.tags} <= {tag.casefold() for tag in clip.tags}
             and (not self.filters or self.filters.matches({**clip.to_json(), "has_speech": clip.has_speech}))
@@ -243,6 +246,14 @@ class Reuse:
             if wish.fits(sidecar) and words in (None, _words(sidecar.clip.prompt)):
                 return sidecar.clip
         return None
+
+
+def _stored_alike(request: GenerationRequest, recipe: Recipe | None) -> bool:
+    """Whether the sound was finished and stored as is asked for, where anything is."""
+    if recipe is None:
+        return False
+    finish, stored_as = request.finish.resolved(), recipe.sample_format or "pcm16"
+    return finish in (AS_IT_IS, recipe.finish) and request.sample_format in (None, stored_as)
 
 
 def _length(sidecar: Sidecar) -> float:
