@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audiolib.cli import output
+from audiolib.cli.conditioning import conditioning_options
 from audiolib.cli.filters import reuse_filter_options
 from audiolib.cli.options import (
     bits_option,
     json_option,
     library_option,
-    model_option,
     open_library,
     print_clip,
     read_prompt,
@@ -62,7 +62,7 @@ def _score(context: click.Context, parameter: click.Parameter, value: str | None
 @click.argument("prompt", required=False)
 @click.option("--duration", type=float, help="Length in seconds.  [default: 10]")
 @click.option("--max-steps", type=int, help="Decoder steps instead of a duration; 50 are one second.")
-@model_option
+@conditioning_options
 @bits_option
 @click.option("--seed", type=int, help="Where chance starts from; drawn fresh and recorded by default.")
 @click.option(

@@ -80,8 +80,28 @@ def recipe_pairs(recipe: "Recipe") -> list[tuple[str, str]]:
             f"guidance {recipe.guidance:g}",
         ),
         ("steps", str(recipe.steps)),
+        *_conditions(recipe),
         ("made on", f"{recipe.backend}, {_weights(recipe)}, audiolib {recipe.audiolib_version}"),
     ]
+
+
+def _conditions(recipe: "Recipe") -> list[tuple[str, str]]:
+    """What few clips have."""
+    given = output.seconds(recipe.given_frames / 50)
+    weights = zip(recipe.models, recipe.model_weights, strict=False)
+    pairs = [
+        ("weights", ", ".join(f"{name} {weight:g}" for name, weight in weights)),
+        ("goes on", f"from {given} of {output.plain(recipe.continued_from or '')}"),
+        ("melody", output.plain(recipe.melody_from or "")),
+        ("context", "" if recipe.context is None else output.seconds(recipe.context)),
+    ]
+    kept = [
+        bool(recipe.models),
+        recipe.given_frames > 0,
+        bool(recipe.melody_from),
+        recipe.context is not None,
+    ]
+    return [pair for pair, there in zip(pairs, kept, strict=True) if there]
 
 
 def _weights(recipe: "Recipe") -> str:
