@@ -2,17 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from indexing.candidates import Candidates
 from indexing.keywords import STOP_WORDS, TEMPO_REACH, Document, Words, is_misspelt, spellings, stem
 
 if TYPE_CHECKING:
-    from lancedb.expr import Expr
     from lancedb.query import FullTextQuery
-
-    from indexing.store import ClipIndex
 
 # What a clip's match is worth that has something unwanted, or that says that it has not got it.
 UNWANTED_FACTOR: Final = 0.25
@@ -91,28 +89,7 @@ class KeywordMatches:
         return CORRECTED_WORTH if any(document.says([other]) for other in others) else 0.0
 
 
-class Documents:
-    """The documents of an index's clips, each read once; for one search."""
-
-    def __init__(self, index: "ClipIndex") -> None:
-        self._index = index
-        self._read: dict[str, Document] = {}
-
-    def of(self, ids: Iterable[str]) -> dict[str, Document]:
-        """The documents of some clips by id; of those that are not there, none."""
-        from lancedb.expr import col
-
-        wanted = list(dict.fromkeys(ids))
-        if missing := [id for id in wanted if id not in self._read]:
-            columns = self._index.columns(["id", _COLUMN], where=col("id").isin(missing))
-            texts = zip(columns["id"], columns[_COLUMN], strict=True)
-            self._read |= {id: Document(text or "") for id, text in texts}
-        return {id: self._read[id] for id in wanted if id in self._read}
-
-
-def find_words(
-    index: "ClipIndex", words: Words, documents: Documents, *, where: "Expr | None", limit: int
-) -> KeywordMatches:
+def find_words(rows: Candidates, words: Words, *, limit: int) -> KeywordMatches:
     """The clips that have a query's words, by BM25.
 
     Every phrase must be there, and any of the other words; a word that no clip has stands for those that differ
@@ -125,15 +102,12 @@ def find_words(
         [] if words.keys else list(words.wanted)
     )
     limit = max(limit, _LEAST)
-    found = _ask(index, _query(words, sought), where, limit)
-    read = documents.of(id for id, _ in found)
-    known = set().union(*(map(stem, document.words) for document in read.values()))
-    missing = [word for word in sought if len(word) >= _SHORTEST_CORRECTED and stem(word) not in known]
-    corrections = _corrections(index, missing[:_MOST_CORRECTED], documents, where)
+    found = rows.with_words(_query(words, sought), limit)
+    corrections = _corrections(rows, _unknown(rows, sought, found))
     if corrections:
         corrected = [other for word in sought for other in corrections.get(word, (word,))]
-        found = _ask(index, _query(words, corrected), where, limit)
-        read = documents.of(id for id, _ in found)
+        found = rows.with_words(_query(words, corrected), limit)
+    read = rows.documents(id for id, _ in found)
     scored = [(id, score, score * fitness(words, read.get(id))) for id, score in found]
     scored.sort(key=lambda row: (-row[2], row[0]))
     return KeywordMatches(
@@ -167,12 +141,6 @@ def _match(text: str, **options: int) -> "FullTextQuery":
     return query
 
 
-def _any_of(*queries: "FullTextQuery") -> "FullTextQuery":
-    from lancedb.query import BooleanQuery, Occur
-
-    return BooleanQuery([(Occur.SHOULD, query) for query in queries])
-
-
 def _query(words: Words, wanted: Sequence[str]) -> "FullTextQuery | None":
     from lancedb.query import BooleanQuery, Occur, PhraseQuery
 
@@ -188,7 +156,8 @@ def _query(words: Words, wanted: Sequence[str]) -> "FullTextQuery | None":
         )
     if wanted:
         parts.append((Occur.SHOULD, _match(" ".join(wanted))))
-    return BooleanQuery(parts) if parts else None
+    # One that stands alone is answered many times as fast: the best are found without scoring all that match.
+    return parts[0][1] if len(parts) == 1 else BooleanQuery(parts) if parts else None
 
 
 def _around(tempo: int) -> range:
@@ -196,27 +165,29 @@ def _around(tempo: int) -> range:
     return range(tempo - reach, tempo + reach + 1)
 
 
-def _corrections(
-    index: "ClipIndex", missing: Sequence[str], documents: Documents, where: "Expr | None"
-) -> dict[str, tuple[str, ...]]:
+def _unknown(rows: Candidates, sought: Sequence[str], found: Sequence[tuple[str, float]]) -> list[str]:
+    """The words that no clip has: not those that were found, and none further down."""
+    seen = {
+        stem(word) for document in rows.documents(id for id, _ in found).values() for word in document.words
+    }
+    rare = [word for word in sought if len(word) >= _SHORTEST_CORRECTED and stem(word) not in seen]
+    return [word for word in rare[:_MOST_CORRECTED] if not rows.known(_match(word))]
+
+
+def _corrections(rows: Candidates, missing: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """For words that no clip has, the words a letter away that some have, the most frequent first."""
-    if not missing:
-        return {}
-    query = _any_of(
-        _match(" ".join(other for word in missing for other in spellings(word))),
-        _match(" ".join(missing), fuzziness=1),  # for letters that are in no alphabet here
-    )
-    ids = [id for id, _ in _ask(index, query, where, _SAMPLE * len(missing))]
-    seen = Counter(other for document in documents.of(ids).values() for other in set(document.words))
-    corrections = {}
-    for word in missing:
-        near = sorted((o for o in seen if is_misspelt(word, o)), key=lambda other: (-seen[other], other))
-        if near:
-            corrections[word] = tuple(near[:_CORRECTIONS])
+    corrections: dict[str, tuple[str, ...]] = {}
+    for fuzzy in (False, True):
+        if not (left := [word for word in missing if word not in corrections]):
+            break
+        # LanceDB's own search for typos comes second: it knows letters that are in no alphabet here.
+        near_words = left if fuzzy else [other for word in left for other in spellings(word)]
+        query = _match(" ".join(near_words), fuzziness=int(fuzzy))
+        found = rows.with_words(query, _SAMPLE * len(left))
+        documents = rows.documents(id for id, _ in found)
+        seen = Counter(other for document in documents.values() for other in set(document.words))
+        for word in left:
+            near = sorted((o for o in seen if is_misspelt(word, o)), key=lambda other: (-seen[other], other))
+            if near:
+                corrections[word] = tuple(near[:_CORRECTIONS])
     return corrections
-
-
-def _ask(
-    index: "ClipIndex", query: "FullTextQuery | None", where: "Expr | None", limit: int
-) -> list[tuple[str, float]]:
-    return [] if query is None else index.keyword(query, where=where, limit=limit)

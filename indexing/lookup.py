@@ -1,6 +1,7 @@
 """Questions to the open table: nearest rows, words, filters, columns. Only store.py asks them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from indexing import schema
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _TIE = 1e-5
 # Of an index over a million rows this finds 99.5 % of the ten nearest; what it finds is compared exactly.
 _PROBES = 40
+# With filters the nearest that pass lie further out. Where they are fewer than wanted, all partitions are searched.
+_FILTERED_PROBES = 80
 _REFINED = 300
 # Further down the ranking an index loses too many.
 _MOST_BY_INDEX = 1_000
@@ -23,30 +26,65 @@ _MOST_BY_INDEX = 1_000
 _IDS_AT_ONCE = 1_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRow:
+    """A row that was found, with what else of it was asked for.
+
+    Attributes:
+        id: The clip's id.
+        cosine: Of its vector and the query's, -1 to 1; None without one of them.
+        bm25: How well its document matches, where words were looked for.
+        document: The document, where it was asked for.
+    """
+
+    id: str
+    cosine: float | None = None
+    bm25: float | None = None
+    document: str | None = None
+
+
 def nearest(
-    table: "Table", space: str, query: "np.ndarray", *, where: "Expr | None", wanted: int
-) -> "tuple[np.ndarray, np.ndarray]":
-    """Ids `(N,)` and cosines `(N,)` of the `wanted` rows nearest to a vector, best first, equals by id.
+    table: "Table",
+    space: str,
+    query: "np.ndarray",
+    *,
+    where: "Expr | None",
+    wanted: int,
+    documents: bool = False,
+) -> list[FoundRow]:
+    """The `wanted` rows nearest to a vector, best first, equals by id.
 
     More than `wanted` come back where several tie with the last one.
     """
     import numpy as np
 
-    found = _candidates(table, schema.vector_column(space), query.astype(np.float32), where, wanted)
-    ids = np.array(found["id"].to_pylist(), dtype=object)
-    scores = _cosines(found[schema.vector_column(space)], query)
-    order = np.lexsort((ids, -scores))
-    return ids[order], scores[order]
+    column = schema.vector_column(space)
+    columns = ["id", column, "_distance", *(["document"] if documents else [])]
+    found = _candidates(table, column, query.astype(np.float32), where, wanted, columns)
+    texts = found["document"].to_pylist() if documents else [None] * len(found)
+    rows = [
+        FoundRow(id=id, cosine=cosine, document=text)
+        for id, cosine, text in zip(
+            found["id"].to_pylist(), _cosines(found[column], query), texts, strict=True
+        )
+    ]
+    return sorted(rows, key=lambda row: (-(row.cosine or 0.0), row.id))
 
 
 def _candidates(
-    table: "Table", column: str, query: "np.ndarray", where: "Expr | None", wanted: int
+    table: "Table",
+    column: str,
+    query: "np.ndarray",
+    where: "Expr | None",
+    wanted: int,
+    columns: Sequence[str],
 ) -> "pa.Table":
-    """The `wanted` nearest rows and all that tie with the last of them: id, vector, _distance.
+    """The `wanted` nearest rows and all that tie with the last of them.
 
     Through the vector index where there is one, which rows that came after it pass by: they are compared as well.
     """
     fetch, total = wanted + 16, max(1, table.count_rows())
+    probes = _PROBES if where is None else _FILTERED_PROBES
     while True:
         fetch = min(fetch, total)
         # Declared as the common base of queries.
@@ -54,11 +92,13 @@ def _candidates(
         if fetch > _MOST_BY_INDEX:
             search = search.bypass_vector_index()
         else:  # without an index this changes nothing
-            refine = max(3, _REFINED // fetch)
-            search = search.nprobes(_PROBES).refine_factor(refine)
-            if where is not None:  # until enough rows pass; being ready for that takes half as long again
+            search = search.nprobes(probes or 1).refine_factor(max(3, _REFINED // fetch))
+            if not probes:
                 search = search.maximum_nprobes(0)
-        found = _filtered(search, where).select(["id", column, "_distance"]).limit(fetch).to_arrow()
+        found = _filtered(search, where).select(list(columns)).limit(fetch).to_arrow()
+        if len(found) < fetch and where is not None and probes:
+            probes = 0  # few rows pass, so all partitions have to be gone through
+            continue
         distances = found["_distance"].to_numpy()
         if len(found) < fetch or fetch == total or distances[-1] > distances[wanted - 1] + _TIE:
             return found
@@ -66,13 +106,44 @@ def _candidates(
 
 
 def keyword(
-    table: "Table", query: "FullTextQuery | str", *, where: "Expr | None", limit: int
-) -> list[tuple[str, float]]:
-    """Ids and BM25 scores of the rows whose document has words of the query, best first, equals by id."""
+    table: "Table",
+    query: "FullTextQuery | str",
+    *,
+    where: "Expr | None",
+    limit: int,
+    near: "np.ndarray | None" = None,
+    documents: bool = False,
+) -> list[FoundRow]:
+    """The rows whose document has words of the query, by BM25, best first, equals by id.
+
+    Args:
+        table: The table.
+        query: Words, or one of LanceDB's full text queries.
+        where: Only rows that this is true for.
+        limit: How many at most.
+        near: `(D,)` of the text space; with it the rows tell how near to it they are.
+        documents: Whether they bring their documents.
+    """
     search = table.search(query, query_type="fts", fts_columns="document")
-    found = _filtered(search, where).select(["id", "_score"]).limit(limit).to_arrow()
-    pairs = zip(found["id"].to_pylist(), found["_score"].to_pylist(), strict=True)
-    return sorted(((str(id), float(score)) for id, score in pairs), key=lambda pair: (-pair[1], pair[0]))
+    columns = [
+        "id",
+        "_score",
+        *(["document"] if documents else []),
+        *(["vector"] if near is not None else []),
+    ]
+    found = _filtered(search, where).select(columns).limit(limit).to_arrow()
+    nothing = [None] * len(found)
+    rows = [
+        FoundRow(id=id, bm25=score, cosine=cosine, document=text)
+        for id, score, cosine, text in zip(
+            found["id"].to_pylist(),
+            found["_score"].to_pylist(),
+            nothing if near is None else _cosines(found["vector"], near),
+            found["document"].to_pylist() if documents else nothing,
+            strict=True,
+        )
+    ]
+    return sorted(rows, key=lambda row: (-(row.bm25 or 0.0), row.id))
 
 
 def select(
@@ -119,8 +190,8 @@ def similarities(table: "Table", space: str, query: "np.ndarray", ids: Sequence[
     for start in range(0, len(ids), _IDS_AT_ONCE):
         some = list(ids[start : start + _IDS_AT_ONCE])
         found = columns(table, ["id", column], where=col("id").isin(some))
-        found = found.filter(found[column].is_valid())
-        result |= zip(found["id"].to_pylist(), map(float, _cosines(found[column], query)), strict=True)
+        pairs = zip(found["id"].to_pylist(), _cosines(found[column], query), strict=True)
+        result |= {id: cosine for id, cosine in pairs if cosine is not None}
     return result
 
 
@@ -128,11 +199,13 @@ def _filtered(search: Any, where: "Expr | None") -> Any:
     return search if where is None else search.where(where, prefilter=True)
 
 
-def _cosines(vectors: "pa.ChunkedArray", query: "np.ndarray") -> "np.ndarray":
-    """Cosines `(N,)` of a column of N vectors to a vector."""
+def _cosines(vectors: "pa.ChunkedArray", query: "np.ndarray") -> list[float | None]:
+    """Cosines of a column of N vectors to a vector; None where a row has none."""
     import numpy as np
 
-    flat = vectors.combine_chunks().flatten().to_numpy()
-    stored = flat.reshape(len(vectors), len(query)).astype(np.float64)
+    flat = vectors.drop_null().combine_chunks().flatten().to_numpy()
+    stored = flat.reshape(-1, len(query)).astype(np.float64)
     # Row by row rather than as a matrix product, so that equal vectors get equal scores.
-    return np.asarray((stored * query).sum(axis=1) / (np.linalg.norm(stored, axis=1) * np.linalg.norm(query)))
+    found = (stored * query).sum(axis=1) / (np.linalg.norm(stored, axis=1) * np.linalg.norm(query))
+    known = iter(found.tolist())
+    return [next(known) if there else None for there in vectors.is_valid().to_pylist()]

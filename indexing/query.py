@@ -1,12 +1,14 @@
 """What can be asked of the index: words by meaning, by letter or both, among the clips that meet conditions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from indexing.candidates import Candidates
 from indexing.errors import InvalidQueryError
 from indexing.filters import Filters, parse_bpm, parse_key, parse_loudness, parse_range
-from indexing.fulltext import Documents, KeywordMatches, find_words, fitness
+from indexing.fulltext import KeywordMatches, find_words, fitness
 from indexing.keywords import Words, read_words, text_to_embed
 
 if TYPE_CHECKING:
@@ -130,27 +132,26 @@ class _Search:
     def __init__(
         self, index: "ClipIndex", words: Words, vector: "np.ndarray | None", filters: Filters
     ) -> None:
-        self._index, self._words, self._vector = index, words, vector
-        self._where = filters.expression()
-        self._documents = Documents(index)
-        self._known: dict[str, float] = {}
+        self._words = words
+        self._rows = Candidates(index, vector, filters.expression())
 
     def by_meaning(self, limit: int, offset: int) -> list[Hit]:
-        ids = self._nearest(limit, offset)
+        ids = self._rows.nearest(limit, offset)
         why = {id: Explanation(semantic_rank=place) for place, id in enumerate(ids, offset + 1)}
         return self._hits(ids, why, KeywordMatches(ranking=(), worth=(), corrections={}))
 
     def by_words(self, limit: int, offset: int) -> list[Hit]:
-        matches = find_words(
-            self._index, self._words, self._documents, where=self._where, limit=offset + limit
-        )
+        matches = find_words(self._rows, self._words, limit=offset + limit)
         page = matches.ranking[offset : offset + limit]
         why = {id: Explanation(keyword_rank=n, bm25=bm25) for n, (id, bm25) in enumerate(page, offset + 1)}
         return self._hits([id for id, _ in page], why, matches)
 
     def by_both(self, limit: int, offset: int) -> list[Hit]:
-        matches = find_words(self._index, self._words, self._documents, where=self._where, limit=_FUSED)
-        near = self._nearest(_FUSED, 0)
+        # LanceDB works outside Python's lock, so both questions are answered at once.
+        with ThreadPoolExecutor(1) as beside:
+            asked = beside.submit(self._rows.nearest, _FUSED)
+            matches = find_words(self._rows, self._words, limit=_FUSED)
+            near = asked.result()
         by_words = {id: (n, bm25) for n, (id, bm25) in enumerate(matches.ranking[:_FUSED], 1)}
         # A phrase in quotes must be there, unless no clip has it at all.
         candidates = (
@@ -170,21 +171,15 @@ class _Search:
         order = sorted(fused, key=lambda id: (-fused[id], id))
         if offset + limit > len(order) and not (self._words.phrases and by_words):
             # Behind what was fused come the others by their meaning; all that is fused may be among the nearest.
-            more = self._nearest(offset + limit + len(order), 0)
+            more = self._rows.nearest(offset + limit + len(order))
             why |= {id: Explanation(semantic_rank=n) for n, id in enumerate(more, 1) if id not in why}
             order += [id for id in more if id not in fused]
         return self._hits(order[offset : offset + limit], why, matches)
 
-    def _nearest(self, limit: int, offset: int) -> list[str]:
-        if self._vector is None:
-            return []
-        found = self._index.nearest(self._vector, where=self._where, limit=limit, offset=offset)
-        return [hit.id for hit in found]
-
     def _fuse(self, candidates: Sequence[str], matches: KeywordMatches) -> dict[str, float]:
         """Weighted reciprocal rank fusion; see the constants above."""
-        similarity = self._similarities(candidates)
-        documents = self._documents.of(candidates)
+        similarity = self._rows.similarities(candidates)
+        documents = self._rows.documents(candidates)
         coverage = matches.coverage(self._words, documents)
         nearest = sorted(similarity, key=lambda id: (-similarity[id], id))
         fused = dict.fromkeys(candidates, 0.0)
@@ -202,16 +197,8 @@ class _Search:
         share = max(0.0, best - _LEAST_SHARE) / (1 - _LEAST_SHARE)
         return float(share ** (_LENGTH_FACTOR * self._words.things**2))
 
-    def _similarities(self, ids: Iterable[str]) -> dict[str, float]:
-        """Cosines of the rows that have a vector, each asked for once."""
-        wanted = list(ids)
-        missing = [id for id in wanted if id not in self._known]
-        if self._vector is not None and missing:
-            self._known |= self._index.similarities(self._vector, missing)
-        return {id: self._known[id] for id in wanted if id in self._known}
-
     def _hits(self, ids: Sequence[str], why: Mapping[str, Explanation], matches: KeywordMatches) -> list[Hit]:
-        similarity, documents = self._similarities(ids), self._documents.of(ids)
+        similarity, documents = self._rows.similarities(ids), self._rows.documents(ids)
         hits = []
         for id in ids:
             cosine = similarity.get(id)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from indexing import lance, lookup, schema, upkeep, whole
 from indexing.errors import EmbedderMismatchError
+from indexing.lookup import FoundRow
 from indexing.schema import TEXT_SPACE, IndexRow
 
 if TYPE_CHECKING:
@@ -111,12 +112,26 @@ class TableReader:
             if space not in schema.spaces(table.schema):
                 return []
             check_dimension(table, space, len(query))
-            ids, scores = lookup.nearest(table, space, query, where=where, wanted=offset + limit)
-            page = slice(offset, offset + limit)
+            rows = lookup.nearest(table, space, query, where=where, wanted=offset + limit)
             return [
-                IndexHit(id=str(id), score=min(1.0, max(0.0, float(score))))
-                for id, score in zip(ids[page], scores[page], strict=True)
+                IndexHit(id=row.id, score=min(1.0, max(0.0, row.cosine or 0.0)))
+                for row in rows[offset : offset + limit]
             ]
+
+        return self._ask(find, [])
+
+    def near_rows(
+        self, vector: "np.ndarray", *, where: "Expr | None" = None, limit: int, offset: int = 0
+    ) -> list[FoundRow]:
+        """What `nearest` finds in the text space, with documents and cosines."""
+        query = _checked_query(vector)
+
+        def find(table: "Table") -> list[FoundRow]:
+            check_dimension(table, TEXT_SPACE, len(query))
+            rows = lookup.nearest(
+                table, TEXT_SPACE, query, where=where, wanted=offset + limit, documents=True
+            )
+            return rows[offset : offset + limit]
 
         return self._ask(find, [])
 
@@ -153,11 +168,33 @@ class TableReader:
             Ids and scores by falling score, those of equal score by id.
         """
 
-        def find(table: "Table") -> list[tuple[str, float]]:
-            self._furnish()  # a crash may have come between the table and its index
-            return lookup.keyword(table, query, where=where, limit=limit)
+        rows = self._find_words(lambda table: lookup.keyword(table, query, where=where, limit=limit))
+        return [(row.id, row.bm25 or 0.0) for row in rows]
 
-        return self._ask(find, [])
+    def word_rows(
+        self,
+        query: "FullTextQuery",
+        *,
+        near: "np.ndarray | None",
+        where: "Expr | None" = None,
+        limit: int,
+    ) -> list[FoundRow]:
+        """What `keyword` finds, with documents and, given a vector `(D,)` of the text space, with cosines to it."""
+        vector = None if near is None else _checked_query(near)
+
+        def find(table: "Table") -> list[FoundRow]:
+            if vector is not None:
+                check_dimension(table, TEXT_SPACE, len(vector))
+            return lookup.keyword(table, query, where=where, limit=limit, near=vector, documents=True)
+
+        return self._find_words(find)
+
+    def _find_words(self, find: "Callable[[Table], list[FoundRow]]") -> list[FoundRow]:
+        def furnished(table: "Table") -> list[FoundRow]:
+            self._furnish()  # a crash may have come between the table and its index
+            return find(table)
+
+        return self._ask(furnished, [])
 
     def select(
         self,
