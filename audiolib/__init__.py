@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from audiolib.batches import BatchOutcome
     from audiolib.checking.findings import CheckReport, Finding
     from audiolib.clip import Clip, Recipe, SearchHit
     from audiolib.duplicates import NEAR_SIMILARITY, DuplicateGroup
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from audiolib.library import AudioLibrary
     from audiolib.models import Models
     from audiolib.outputs import Destination
+    from audiolib.promptfiles import BatchLine, read_prompt_file
     from audiolib.requests import GenerationRequest
     from audiolib.reuse import REUSE_SCORE, ReusedOrMade
     from audiolib.statistics import LibraryStats
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from audiolib.trash import TrashedClip
     from audiolib.version import __version__
     from audiolib.waveform import Waveform
+    from generation.bench_peer import missing_peer
+    from generation.bench_values import Benchmark
     from generation.errors import AudioError
     from generation.finish import SoundFinish
     from indexing.filters import Filters
@@ -29,6 +33,9 @@ __all__ = [
     "AudioError",
     "AudioLibrary",
     "AudiolibError",
+    "BatchLine",
+    "BatchOutcome",
+    "Benchmark",
     "CheckReport",
     "Clip",
     "ClipProgress",
@@ -49,12 +56,17 @@ __all__ = [
     "TrashedClip",
     "Waveform",
     "__version__",
+    "missing_peer",
+    "read_prompt_file",
 ]
 
 _HOMES = {
     "AudioError": "generation.errors",
     "AudioLibrary": "audiolib.library",
     "AudiolibError": "audiolib.errors",
+    "BatchLine": "audiolib.promptfiles",
+    "BatchOutcome": "audiolib.batches",
+    "Benchmark": "generation.bench_values",
     "CheckReport": "audiolib.checking.findings",
     "Clip": "audiolib.clip",
     "ClipProgress": "audiolib.studio",
@@ -77,6 +89,8 @@ _HOMES = {
     "TrashedClip": "audiolib.trash",
     "Waveform": "audiolib.waveform",
     "__version__": "audiolib.version",
+    "missing_peer": "generation.bench_peer",
+    "read_prompt_file": "audiolib.promptfiles",
 }
 
 

@@ -1,5 +1,6 @@
 """`AudioLibrary`: the one facade. All that the command line, the service and the adapters do is a method here."""
 
+from audiolib.facade.batching import Batching
 from audiolib.facade.curating import Curating
 from audiolib.facade.exporting import Exporting
 from audiolib.facade.finding import Finding
@@ -9,7 +10,7 @@ from audiolib.facade.making import Making
 from audiolib.facade.surveying import Surveying
 
 
-class AudioLibrary(Making, Finding, Importing, Curating, Surveying, Exporting, Keeping):
+class AudioLibrary(Making, Batching, Finding, Importing, Curating, Surveying, Exporting, Keeping):
     """A folder of clips that can be added to, searched and made again.
 
     Args:

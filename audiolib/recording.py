@@ -22,6 +22,8 @@ from audiolib.sidecars import Sidecar, write_sidecar
 from audiolib.transcripts import waiting
 
 COMMENT_FORMAT: Final = 1
+LINE_KEY: Final = "line"
+"""Key of a sidecar, and of the comment in an audio file, that names the line of a file that a clip was made for."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +39,16 @@ class AudioFacts:
     audio_sha256: str
 
 
-def store(folder: LibraryFolder, made: MadeAudio, request: GenerationRequest) -> Sidecar:
+def store(
+    folder: LibraryFolder, made: MadeAudio, request: GenerationRequest, *, line: str | None = None
+) -> Sidecar:
     """Write a new clip into the library: audio, codes, sidecar, in this order; all or nothing.
 
     Args:
         folder: The library.
         made: The sound and its recipe.
         request: What was asked for.
+        line: The key of the line of a file that it is for, see `audiolib.batches.line_keys`.
 
     Returns:
         The clip's sidecar; its files are on the disk.
@@ -61,17 +66,19 @@ def store(folder: LibraryFolder, made: MadeAudio, request: GenerationRequest) ->
     codes = home / f"{clip_id}.codes.npz"
     sidecar = home / f"{clip_id}.json"
     with _all_or_nothing(audio, codes, sidecar):
-        clip = write_clip(audio, made, request, clip_id=clip_id)
+        clip = write_clip(audio, made, request, clip_id=clip_id, line=line)
         crashpoint("generate.audio-written")
         write_codes(codes, made.codes)
         crashpoint("generate.codes-written")
-        more = measure(audio) | waiting()
+        more = measure(audio) | waiting() | ({} if line is None else {LINE_KEY: line})
         written = write_sidecar(sidecar, clip, recipe=made.recipe, codes=codes.name, more=more)
         crashpoint("generate.sidecar-written")
     return written
 
 
-def write_clip(path: Path, made: MadeAudio, request: GenerationRequest, *, clip_id: str) -> Clip:
+def write_clip(
+    path: Path, made: MadeAudio, request: GenerationRequest, *, clip_id: str, line: str | None = None
+) -> Clip:
     """Write one audio file with its recipe inside, and read it back.
 
     Args:
@@ -79,6 +86,7 @@ def write_clip(path: Path, made: MadeAudio, request: GenerationRequest, *, clip_
         made: The sound and its recipe.
         request: What was asked for.
         clip_id: The id of the clip.
+        line: The key of the line that it is for.
 
     Raises:
         AudioError: The audio cannot be written.
@@ -86,7 +94,13 @@ def write_clip(path: Path, made: MadeAudio, request: GenerationRequest, *, clip_
     """
     title = title_of(made.recipe.prompt)
     write_audio(
-        path, made, clip_id=clip_id, title=title, tags=tuple(request.tags), sample_rate=request.sample_rate
+        path,
+        made,
+        clip_id=clip_id,
+        title=title,
+        tags=tuple(request.tags),
+        sample_rate=request.sample_rate,
+        line=line,
     )
     facts = read_facts(path)
     return Clip(
@@ -117,6 +131,7 @@ def write_audio(
     title: str,
     tags: tuple[str, ...],
     sample_rate: int | None,
+    line: str | None = None,
 ) -> None:
     """Write one audio file atomically, with all that explains it inside.
 
@@ -127,6 +142,7 @@ def write_audio(
         title: Its title.
         tags: Its labels.
         sample_rate: In Hz; the model's own when `None`.
+        line: The key of the line that it is for.
 
     How it is finished and stored is what the recipe says. What the listener should know of that is logged.
 
@@ -157,18 +173,19 @@ def write_audio(
         finish=recipe.finish,
         meter=integrated_loudness,
         dither_seed=recipe.seed,
-        comment=comment_of(made, clip_id=clip_id, tags=tags),
+        comment=comment_of(made, clip_id=clip_id, tags=tags, line=line),
         title=title,
     )
 
 
-def comment_of(made: MadeAudio, *, clip_id: str, tags: tuple[str, ...]) -> str:
+def comment_of(made: MadeAudio, *, clip_id: str, tags: tuple[str, ...], line: str | None = None) -> str:
     """Return the text that an audio file carries, so that it explains itself anywhere and can come back.
 
     Args:
         made: The sound and its recipe.
         clip_id: The id of the clip.
         tags: Its labels.
+        line: The key of the line that it is for.
     """
     document = {
         "audiolib": COMMENT_FORMAT,
@@ -176,6 +193,7 @@ def comment_of(made: MadeAudio, *, clip_id: str, tags: tuple[str, ...]) -> str:
         "tags": list(tags),
         "license": made.license,
         "recipe": made.recipe.to_json(),
+        **({} if line is None else {LINE_KEY: line}),
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 

@@ -95,7 +95,7 @@ def restore_sidecar(
         OSError: A file cannot be written.
     """
     from audiolib.analyses import measure
-    from audiolib.recording import read_facts
+    from audiolib.recording import LINE_KEY, read_facts
     from audiolib.transcripts import waiting
     from generation.errors import AudioError
 
@@ -119,13 +119,26 @@ def restore_sidecar(
         return None
     path = audio.with_name(f"{clip_id}.json")
     codes = audio.with_name(f"{clip_id}.codes.npz")
-    more = {**measured, **(waiting() if clip.transcript is None else _segments(row))}
+    line = {LINE_KEY: comment[LINE_KEY]} if recipe and not foreign and LINE_KEY in comment else {}
+    more = {**measured, **(waiting() if clip.transcript is None else _segments(row)), **line}
     with folder.lock():
         keep_aside(path)
         crashpoint("repair.kept-aside")
         return write_sidecar(
             path, clip, recipe=recipe, codes=codes.name if recipe and codes.exists() else None, more=more
         )
+
+
+def line_of(audio: Path) -> str | None:
+    """Return the key of the line that an audio file was made for, from its comment.
+
+    Args:
+        audio: The file; one that cannot be read was made for none.
+    """
+    from audiolib.recording import LINE_KEY
+
+    line = _read_comment(audio).get(LINE_KEY)
+    return line if isinstance(line, str) else None
 
 
 def keep_aside(path: Path) -> Path | None:

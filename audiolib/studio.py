@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from audiolib.batches import concerns_one_clip, runs
 from audiolib.catalogue import Catalogue
 from audiolib.clip import Clip
-from audiolib.composer import Composer
+from audiolib.composer import Composer, MadeAudio
 from audiolib.crashpoints import crashpoint
 from audiolib.errors import InvalidInputError
 from audiolib.files import check_writable
@@ -22,16 +23,22 @@ from audiolib.sidecars import Sidecar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipProgress:
-    """How far generation is: clip `number` of `clips`, `done` of `total` decoder steps."""
+    """How far generation is: clip `number` of `clips`, `done` of `total` decoder steps.
+
+    Where several clips are made together, `number` is the first of them and `together` how many they are.
+    """
 
     prompt: str
     number: int
     clips: int
     done: int
     total: int
+    together: int = 1
 
 
 OnProgress = Callable[[ClipProgress], None]
+OnFailure = Callable[[int, Exception], None]
+"""Called with the number of a request, from 0, and what went wrong with it."""
 
 
 class Studio:
@@ -56,22 +63,133 @@ class Studio:
         self, requests: Sequence[GenerationRequest], *, index: bool, progress: OnProgress | None
     ) -> Iterator[Clip]:
         """Make clips and store them; see `AudioLibrary.generate_all`."""
+        for _, clip in self.store_all(self.check_all(requests), index=index, progress=progress):
+            yield clip
+
+    def store_all(
+        self,
+        checked: Sequence[GenerationRequest],
+        *,
+        index: bool = True,
+        progress: OnProgress | None = None,
+        lines: Sequence[str | None] | None = None,
+        failed: OnFailure | None = None,
+    ) -> Iterator[tuple[int, Clip]]:
+        """Make clips and store them; each is yielded with its request's number, from 0, when it is safely stored.
+
+        Args:
+            checked: What to make, from `check_all`.
+            index: Make each searchable at once.
+            progress: Called after every step.
+            lines: The key of the line that each is for, see `audiolib.batches.line_keys`.
+            failed: Called for a clip that cannot be made, and the others are; else its error is raised.
+
+        Raises:
+            GenerationError: A clip could not be made.
+            OSError: It could not be stored; nothing half-made is left.
+        """
+        self.prepare_to_store()
+        for number, made in self.make_all(checked, progress=progress, failed=failed):
+            try:
+                clip = self.store(made, checked[number], index=index, line=lines[number] if lines else None)
+            except Exception as error:
+                if failed is None or not concerns_one_clip(error):
+                    raise
+                failed(number, error)
+                continue
+            yield number, clip
+
+    def prepare_to_store(self) -> None:
+        """Say so before any work when nothing can be stored here; a library of an older format is brought to today's.
+
+        Raises:
+            LibraryFormatError: A newer audiolib wrote it.
+            OSError: It cannot be written.
+        """
         from audiolib.migration import migrate
+
+        migrate(self._folder, self._catalogue)
+        check_writable(self._folder.root)
+
+    def store(
+        self, made: MadeAudio, request: GenerationRequest, *, index: bool = True, line: str | None = None
+    ) -> Clip:
+        """Store a clip.
+
+        Args:
+            made: Its sound.
+            request: What was asked for.
+            index: Make it searchable at once.
+            line: The key of the line that it is for.
+
+        Raises:
+            AudioError: Its audio cannot be written.
+            OSError: A file cannot be written.
+        """
         from audiolib.recording import store
 
-        checked = self.check_all(requests)
-        migrate(self._folder, self._catalogue)  # and one of a newer format is refused before any work
-        check_writable(self._folder.root)
+        self._folder.create(embedder=self._catalogue.embedder_name())
+        sidecar = store(self._folder, made, request, line=line)
+        if index:
+            self._catalogue.add([sidecar])
+            crashpoint("generate.row-written")
+        return sidecar.clip
+
+    def make_all(
+        self,
+        checked: Sequence[GenerationRequest],
+        *,
+        progress: OnProgress | None = None,
+        failed: OnFailure | None = None,
+    ) -> Iterator[tuple[int, MadeAudio]]:
+        """Make the sound of clips, neighbours that can share a batch together; each with its request's number.
+
+        Args:
+            checked: What to make, from `check_all`.
+            progress: Called after every step.
+            failed: As for `store_all`.
+        """
         self._composer.load_for(checked[0])
-        for number, request in enumerate(checked, start=1):
-            report = reporter(progress, request.prompt, number, len(checked))
-            made = self._composer.compose(request, progress=report)
-            self._folder.create(embedder=self._catalogue.embedder_name())
-            sidecar = store(self._folder, made, request)
-            if index:
-                self._catalogue.add([sidecar])
-                crashpoint("generate.row-written")
-            yield sidecar.clip
+        for run in runs(checked):
+            try:
+                limit = 1 if len(run) == 1 else self._composer.batch_limit(checked[run[0]])
+            except Exception as error:  # a model that cannot be loaded fails all of its clips
+                if failed is None or not concerns_one_clip(error):
+                    raise
+                for number in run:
+                    failed(number, error)
+                continue
+            for start in range(0, len(run), limit):
+                yield from self._together(run[start : start + limit], checked, progress, failed)
+
+    def _together(
+        self,
+        numbers: Sequence[int],
+        checked: Sequence[GenerationRequest],
+        progress: OnProgress | None,
+        failed: OnFailure | None,
+    ) -> Iterator[tuple[int, MadeAudio]]:
+        """One batch. One that fails is cut in two, until the clip that fails is alone or memory is enough."""
+        requests = [checked[number] for number in numbers]
+        report = reporter(progress, requests[0].prompt, numbers[0] + 1, len(checked), together=len(requests))
+        try:
+            made = (
+                [self._composer.compose(requests[0], progress=report)]
+                if len(requests) == 1
+                else self._composer.compose_batch(requests, progress=report)
+            )
+        except Exception as error:
+            if not concerns_one_clip(error) or (len(numbers) == 1 and failed is None):
+                raise
+            if len(numbers) == 1 and failed is not None:
+                failed(numbers[0], error)
+                return
+            made = []
+        yield from zip(numbers, made, strict=False)
+        if not made:
+            middle = len(numbers) // 2
+            for half in (numbers[:middle], numbers[middle:]):
+                yield from self._together(half, checked, progress, failed)
 
     def render_all(
         self,
@@ -81,20 +199,49 @@ class Studio:
         progress: OnProgress | None,
     ) -> Iterator[Clip]:
         """Make clips as plain files; see `AudioLibrary.render_all`."""
+        checked = self.check_all(requests)
+        places = [destination] * len(checked)
+        for _, clip in self.write_all(checked, places, progress=progress):
+            yield clip
+
+    def write_all(
+        self,
+        checked: Sequence[GenerationRequest],
+        places: Sequence[Destination],
+        *,
+        progress: OnProgress | None = None,
+        failed: OnFailure | None = None,
+    ) -> Iterator[tuple[int, Clip]]:
+        """Make clips as plain files; each is yielded with its request's number, from 0.
+
+        Args:
+            checked: What to make, from `check_all`.
+            places: Where each goes.
+            progress: Called after every step.
+            failed: As for `store_all`.
+
+        Raises:
+            GenerationError: A clip could not be made.
+            OSError: It could not be written.
+        """
         from audiolib.recording import write_clip
 
-        checked = self.check_all(requests)
-        destination.check()
-        for number, request in enumerate(checked, start=1):
-            report = reporter(progress, request.prompt, number, len(checked))
-            made = self._composer.compose(request, progress=report)
-            scratch = destination.scratch(request.audio_format)
+        for place in places:
+            place.check()
+        for number, made in self.make_all(checked, progress=progress, failed=failed):
+            request = checked[number]
+            scratch = places[number].scratch(request.audio_format)
             try:
                 clip = write_clip(scratch, made, request, clip_id=new_id())
-                path = destination.place(scratch, prompt=request.prompt, move=True)
+                path = places[number].place(scratch, prompt=request.prompt, move=True)
+            except Exception as error:
+                if failed is None or not concerns_one_clip(error):
+                    raise
+                failed(number, error)
+                continue
             finally:
                 scratch.unlink(missing_ok=True)
-            yield replace(clip, path=Path(os.path.abspath(path)))
+            yield number, replace(clip, path=Path(os.path.abspath(path)))
 
     def check_all(self, requests: Sequence[GenerationRequest]) -> Sequence[GenerationRequest]:
         """Return the requests cleaned, before anything is made or written.
@@ -141,7 +288,9 @@ def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest
     return replace(base, **changes)
 
 
-def reporter(progress: OnProgress | None, prompt: str, number: int, clips: int) -> Progress | None:
+def reporter(
+    progress: OnProgress | None, prompt: str, number: int, clips: int, *, together: int = 1
+) -> Progress | None:
     """Return one clip's progress as part of all of them.
 
     Args:
@@ -149,9 +298,10 @@ def reporter(progress: OnProgress | None, prompt: str, number: int, clips: int) 
         prompt: The clip's words.
         number: Which clip it is, from 1.
         clips: How many there are.
+        together: How many are made at once.
     """
     if progress is None:
         return None
     return lambda done, total: progress(
-        ClipProgress(prompt=prompt, number=number, clips=clips, done=done, total=total)
+        ClipProgress(prompt=prompt, number=number, clips=clips, done=done, total=total, together=together)
     )

@@ -1,7 +1,6 @@
 """`audiolib generate`: words in, clips out."""
 
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audiolib.cli import output
+from audiolib.cli.batches import BatchRun, batch_options, read_lines
 from audiolib.cli.conditioning import conditioning_options
 from audiolib.cli.filters import reuse_filter_options
 from audiolib.cli.options import (
@@ -28,6 +28,7 @@ from audiolib.cli.sound import sound_options
 if TYPE_CHECKING:
     from audiolib import (
         AudioLibrary,
+        BatchLine,
         ClipProgress,
         Destination,
         Filters,
@@ -65,15 +66,8 @@ def _score(context: click.Context, parameter: click.Parameter, value: str | None
 @conditioning_options
 @bits_option
 @click.option("--seed", type=int, help="Where chance starts from; drawn fresh and recorded by default.")
-@click.option(
-    "--count", type=click.IntRange(min=1), default=1, help="Clips for each prompt, seeds counting up."
-)
+@batch_options
 @sampling_options
-@click.option(
-    "--from-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
-    help="Read the prompts from a text file, one a line; - is standard input.",
-)
 @click.option(
     "--output", "file", type=click.Path(path_type=Path), help="Write the clip to this file as well."
 )
@@ -106,6 +100,7 @@ def generate_command(
     prompt: str | None,
     from_file: Path | None,
     count: int,
+    again: bool,
     seed: int | None,
     file: Path | None,
     output_dir: Path | None,
@@ -121,17 +116,23 @@ def generate_command(
 ) -> None:
     """Make music from PROMPT and store it in the library; - reads the prompt from standard input."""
     destination = _destination(file, output_dir, prefix)
-    prompts = _prompts(prompt, from_file)
-    if file is not None and len(prompts) * count > 1:
+    wanted_format = destination.audio_format(audio_format) if destination else audio_format
+    options["audio_format"] = wanted_format or "wav"
+    lines = _lines(prompt, from_file, count, seed, options)
+    if file is not None and len(lines) > 1:
         raise click.UsageError("--output takes one clip. Use --output-dir with --prefix for several.")
     if reuse is None and filters:
         raise click.UsageError("--rating, --bpm and the like choose among clips, so they need --reuse.")
     if reuse is not None and no_index:
         raise click.UsageError("--reuse looks into the library, so --no-index cannot be added.")
-    wanted_format = destination.audio_format(audio_format) if destination else audio_format
-    options["audio_format"] = wanted_format or "wav"
-    requests = _requests(prompts, count, seed, options)
     library = open_library(library_path)
+    if reuse is None and (from_file is not None or len(lines) > 1):
+        run = BatchRun(
+            library, lines, destination=destination, index=not no_index, as_json=as_json, play=play
+        )
+        run.run(again=again)
+        return
+    requests = [line.request for line in lines]
     source = _Source(reuse=reuse, filters=filters, audio_format=wanted_format, index=not no_index)
     for found, written, took in _make(library, requests, destination, source):
         if as_json:
@@ -169,29 +170,18 @@ def _destination(file: Path | None, output_dir: Path | None, prefix: str | None)
     return None
 
 
-def _prompts(prompt: str | None, from_file: Path | None) -> list[str]:
+def _lines(
+    prompt: str | None, from_file: Path | None, count: int, seed: int | None, options: dict[str, Any]
+) -> "list[BatchLine]":
+    from audiolib import BatchLine, GenerationRequest
+
     if (prompt is None) == (from_file is None):
         raise click.UsageError('Give a prompt, like "calm piano", or --from-file.')
-    if from_file is None:
-        return [read_prompt(prompt or "")]
-    data = sys.stdin.buffer.read() if str(from_file) == "-" else from_file.read_bytes()
-    lines = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff").splitlines()
-    prompts = [line for line in lines if line.strip()]
-    if not prompts:
-        raise click.UsageError(f"{from_file} holds no prompts. Write one a line.")
-    return prompts
-
-
-def _requests(
-    prompts: Sequence[str], count: int, seed: int | None, options: dict[str, Any]
-) -> "list[GenerationRequest]":
-    from audiolib import GenerationRequest
-
-    texts = [prompt for prompt in prompts for _ in range(count)]
-    return [
-        GenerationRequest(prompt=text, seed=None if seed is None else seed + number, **options)
-        for number, text in enumerate(texts)
-    ]
+    if from_file is not None:
+        return read_lines(from_file, count=count, seed=seed, options=options)
+    text = read_prompt(prompt or "")
+    seeds = [None if seed is None else seed + number for number in range(count)]
+    return [BatchLine(request=GenerationRequest(prompt=text, seed=each, **options)) for each in seeds]
 
 
 def _make(

@@ -231,6 +231,47 @@ def bar(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         line.end()
 
 
+class ClipsBar:
+    """One bar for many clips: how many are done, and how long the rest takes at the pace so far."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._line = _Line()
+        self._bar: Any = None
+
+    def show(self, done: float) -> None:
+        """Show that so many clips are done; a part of one counts too.
+
+        Args:
+            done: How many.
+        """
+        if not is_terminal(sys.stderr):
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            shape = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
+            options = {"bar_format": shape, "dynamic_ncols": True, "file": self._line, "smoothing": 0}
+            self._bar = tqdm(total=self._total, initial=done, **options)  # what was there took no time
+        self._bar.set_description_str(f"{int(done):,} of {clips(self._total)}", refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bar away while the block prints."""
+        if self._bar is not None:
+            self._bar.clear()
+        yield
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """End it."""
+        if self._bar is not None:
+            self._bar.close()
+        self._line.end()
+
+
 class _Line:
     """stderr for a bar, ended in any case: Ctrl+C may come between two of the bar's own writes."""
 

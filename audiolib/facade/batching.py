@@ -1,0 +1,198 @@
+"""Many clips at once: the lines of a file, each made once, whatever happens on the way."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Unpack
+
+from audiolib.batches import BatchOutcome, by_batch, clips_of_lines, line_keys, reason_of
+from audiolib.clip import Clip
+from audiolib.errors import ClipNotFoundError, InvalidInputError
+from audiolib.facade.base import LibraryBase
+from audiolib.outputs import Destination
+from audiolib.promptfiles import BatchLine, read_prompt_file
+from audiolib.requests import GenerationOptions, GenerationRequest
+from audiolib.studio import OnProgress
+
+
+class Batching(LibraryBase):
+    """Files of prompts in, clips out."""
+
+    def generate_from_file(
+        self,
+        path: Path,
+        *,
+        count: int = 1,
+        index: bool = True,
+        again: bool = False,
+        progress: OnProgress | None = None,
+        **options: Unpack[GenerationOptions],
+    ) -> Iterator[BatchOutcome]:
+        """Make the clips that a file asks for and that are not there yet; see `generate_batch`.
+
+        Args:
+            path: Text with a prompt a line, or JSON lines; see `audiolib.promptfiles.read_prompt_file`.
+            count: Clips of each line that says nothing else.
+            index: Make each searchable at once.
+            again: Make them all anew, also those that are there.
+            progress: Called after every step.
+            **options: For lines that say nothing else.
+
+        Raises:
+            InvalidInputError: A line makes no sense; nothing was made.
+        """
+        lines = read_prompt_file(path, count=count, **options)
+        return self.generate_batch(lines, index=index, again=again, progress=progress)
+
+    def generate_batch(
+        self,
+        lines: Sequence[BatchLine],
+        *,
+        index: bool = True,
+        again: bool = False,
+        progress: OnProgress | None = None,
+    ) -> Iterator[BatchOutcome]:
+        """Make clips, as many together as memory allows, and store each as soon as it is done.
+
+        A line of a file that this library has a clip of is not made again: one with the same prompt, options and
+        weights, and the same seed where one was asked for. So a run that was cut off, in whatever way, goes on where it
+        was. A clip that fails does not stop the others. Outcomes come in the order in which they are there: those that
+        were there first, the others by batch.
+
+        Args:
+            lines: What to make; all are checked before anything is made.
+            index: Make each searchable at once.
+            again: Make all of them anew.
+            progress: Called after every step.
+
+        Raises:
+            InvalidInputError: A line makes no sense; nothing was made.
+            ModelNotFoundError: A model is not on this machine; nothing was made.
+            LibraryError: The library cannot be used.
+            OSError: A clip could not be stored, as on a full disk. The same call later makes what is missing.
+        """
+        checked = self.check_batch(lines)
+        self._studio.prepare_to_store()
+        keys = self._keys(lines, checked)
+        there = {} if again else clips_of_lines(self._folder, [key for key in keys if key is not None])
+        missing = []
+        for number, key in enumerate(keys):
+            if key in there:
+                yield BatchOutcome(line=lines[number], status="present", clip=there[key])
+            else:
+                missing.append(number)
+        if not missing:
+            return
+        order = [missing[place] for place in by_batch([checked[number] for number in missing])]
+        failures: list[BatchOutcome] = []
+        report = _shifted(progress, len(lines) - len(missing), len(lines))
+        stored = self._studio.store_all(
+            [checked[number] for number in order],
+            index=index,
+            progress=report,
+            lines=[keys[number] for number in order],
+            failed=_collector(failures, [lines[number] for number in order]),
+        )
+        yield from _outcomes(stored, failures, [lines[number] for number in order])
+
+    def render_batch(
+        self,
+        lines: Sequence[BatchLine],
+        destination: Destination | None,
+        *,
+        progress: OnProgress | None = None,
+    ) -> Iterator[BatchOutcome]:
+        """Make clips as plain files, with no library at all; nothing remembers which are done.
+
+        Args:
+            lines: What to make; all are checked before anything is made.
+            destination: Where those go that name no output of their own.
+            progress: Called after every step.
+
+        Raises:
+            InvalidInputError: As for `generate_batch`, and so for the other errors; or a line has nowhere to go.
+        """
+        checked = self.check_batch(lines)
+        order = by_batch(checked)
+        places = []
+        for number in order:
+            line = lines[number]
+            place = destination if line.output is None else Destination(file=line.output)
+            if place is None:
+                raise InvalidInputError(f"{_where(line)}there is no file or folder to write to.")
+            places.append(place)
+        ordered, failures = [lines[number] for number in order], list[BatchOutcome]()
+        written = self._studio.write_all(
+            [checked[number] for number in order],
+            places,
+            progress=progress,
+            failed=_collector(failures, ordered),
+        )
+        yield from _outcomes(written, failures, ordered)
+
+    def check_batch(self, lines: Sequence[BatchLine]) -> list[GenerationRequest]:
+        """Return the requests of lines, cleaned, before anything is made or written.
+
+        Args:
+            lines: What is to be made.
+
+        Raises:
+            InvalidInputError: Something makes no sense; the line is named.
+            ModelNotFoundError: A model is not on this machine.
+        """
+        if not lines:
+            raise InvalidInputError("There is nothing to generate. Give at least one prompt.")
+        from generation.errors import AudioError
+
+        checked: list[GenerationRequest] = []
+        for line in lines:
+            try:
+                checked += self._studio.check_all([line.request])
+            except (ValueError, AudioError, ClipNotFoundError) as error:
+                raise InvalidInputError(f"{_where(line)}{error}") from error
+        return checked
+
+    def _keys(self, lines: Sequence[BatchLine], checked: Sequence[GenerationRequest]) -> list[str | None]:
+        """The lines' names in this library; `None` for what is from no file."""
+        from generation.checkpoints import weight_digest
+
+        known: dict[str | None, str] = {}
+        digests = []
+        for request in checked:
+            names = (request.model,) if isinstance(request.model, str | None) else request.model
+            for name in names:
+                if name not in known:
+                    known[name] = weight_digest(self._composer.find(name).path)
+            digests.append("+".join(known[name] for name in names))
+        seeded = [line.request.seed is not None for line in lines]
+        keys = line_keys(checked, seeded=seeded, digests=digests)
+        return [None if line.number is None else key for line, key in zip(lines, keys, strict=True)]
+
+
+def _where(line: BatchLine) -> str:
+    return "" if line.number is None else f"Line {line.number}: "
+
+
+def _shifted(progress: OnProgress | None, present: int, clips: int) -> OnProgress | None:
+    """The progress of what is made as a part of all that was asked for."""
+    if progress is None:
+        return None
+    return lambda at: progress(replace(at, number=at.number + present, clips=clips))
+
+
+def _collector(failures: list[BatchOutcome], lines: Sequence[BatchLine]) -> Callable[[int, Exception], None]:
+    def collect(number: int, error: Exception) -> None:
+        failures.append(BatchOutcome(line=lines[number], status="failed", reason=reason_of(error)))
+
+    return collect
+
+
+def _outcomes(
+    made: Iterator[tuple[int, Clip]], failures: list[BatchOutcome], lines: Sequence[BatchLine]
+) -> Iterator[BatchOutcome]:
+    """What is made and what failed, as it comes."""
+    for number, clip in made:
+        while failures:
+            yield failures.pop(0)
+        yield BatchOutcome(line=lines[number], status="made", clip=clip)
+    yield from failures
