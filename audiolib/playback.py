@@ -8,19 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from audiolib.errors import PlaybackError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _log = logging.getLogger(__name__)
 
 _COMMON: Final = frozenset({".wav", ".aiff", ".aif"})
-# Ctrl+C is heard between two writes, so a write must be short.
-_WRITE_SECONDS: Final = 0.05
-_FAILS_WITHIN: Final = 2.0  # seconds in which a player that lacks a device says so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +47,12 @@ def play(path: Path) -> None:
         PlaybackError: There is no player, or none could play it.
         AudioError: The file is missing or damaged.
     """
+    from generation.playing import portaudio
     from generation.stream import open_audio
 
     with open_audio(path):
         pass  # a lost file is told as such, not as a player's trouble
-    device = _portaudio()
+    device = portaudio()
     if device is not None and _play_with_portaudio(device, path):
         return
     _play_with_system(path)
@@ -65,6 +60,8 @@ def play(path: Path) -> None:
 
 def _play_with_system(path: Path) -> None:
     """Try the players there are, one after the other: one may lack a device that another one finds."""
+    from generation.playing import FAILS_WITHIN
+
     reasons = []
     for player in _PLAYERS:
         found = shutil.which(player.program)
@@ -85,7 +82,7 @@ def _play_with_system(path: Path) -> None:
             return
         said = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
         reasons.append(f"{player.program} could not play {path}: {said}")
-        if result.returncode < 0 or time.monotonic() - start > _FAILS_WITHIN:
+        if result.returncode < 0 or time.monotonic() - start > FAILS_WITHIN:
             break  # it was stopped, or something was heard already
     if reasons:
         raise PlaybackError(reasons[0])
@@ -121,49 +118,23 @@ def _write_wav(source: Path, target: Path) -> None:
             file.write(block)
 
 
-def _portaudio() -> Any | None:
-    """The module sounddevice, where it is installed and there is a device to play on."""
-    try:
-        import sounddevice
-    except (ImportError, OSError):  # OSError: the PortAudio library is missing
-        return None
-    try:
-        sounddevice.query_devices(kind="output")
-    except (sounddevice.PortAudioError, ValueError):
-        return None
-    return sounddevice
-
-
 def _play_with_portaudio(sounddevice: Any, path: Path) -> bool:
     """Play block by block; `False` where the device cannot, for instance at this rate."""
+    from generation.errors import AudioError
+    from generation.playing import Device
     from generation.stream import open_audio
 
     with open_audio(path) as stream:
-        room = int(sounddevice.query_devices(kind="output")["max_output_channels"])
-        channels = min(stream.channels, room)
-        frames = max(1, round(_WRITE_SECONDS * stream.sampling_rate))
         try:
-            output = sounddevice.OutputStream(
-                samplerate=stream.sampling_rate, channels=channels, dtype="float32", blocksize=frames
-            )
-        except (sounddevice.PortAudioError, ValueError) as error:
-            _log.info("The device does not play %s: %s", path, error)
+            device = Device(sounddevice, stream.sampling_rate, stream.channels)
+        except AudioError as error:
+            _log.info("%s: %s", path, error)
             return False
-        with output:
-            try:
-                for block in stream.blocks():
-                    mixed = _mixed(block, channels)
-                    for start in range(0, len(mixed), frames):
-                        output.write(mixed[start : start + frames])
-            except BaseException:
-                output.abort()  # leaving the block alone would play what is buffered
-                raise
+        try:
+            for block in stream.blocks():
+                device.write(block)
+        except BaseException:
+            device.abort()  # closing it alone would play what is buffered
+            raise
+        device.close()
     return True
-
-
-def _mixed(block: "np.ndarray", channels: int) -> "np.ndarray":
-    """All channels in the mean of each where there are more of them than loudspeakers."""
-    if block.shape[1] == channels:
-        return block
-    mono: np.ndarray = block.mean(axis=1, keepdims=True)
-    return mono.repeat(channels, axis=1)

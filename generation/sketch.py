@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 from generation.audio import Samples, save_audio
 from generation.errors import AudioError
 from generation.musicgen import MusicGen
+from generation.playing import WAY_OUT, LivePlayer, can_play_live
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +41,11 @@ class GeneratedAudio:
         """Play it and wait for the end.
 
         Raises:
-            AudioError: sounddevice is not installed, or there is no output device.
+            AudioError: There is no player on this machine, or none could play it.
         """
-        try:
-            import sounddevice
-        except (ImportError, OSError) as error:  # OSError: the PortAudio library is missing
-            raise AudioError(
-                "Playing needs the package sounddevice (with PortAudio): pip install 'audiolib-mlx[play]'. "
-                "The audio can be saved without it."
-            ) from error
-        try:
-            sounddevice.play(self.audio, self.sampling_rate, blocking=True)
-        except sounddevice.PortAudioError as error:
-            raise AudioError(f"The audio cannot be played here: {error}.") from error
+        player = LivePlayer(self.sampling_rate)
+        player.feed(self.audio)
+        player.finish()
 
 
 @functools.lru_cache(maxsize=1)
@@ -73,11 +69,35 @@ def generate_audio(prompt: str, *, model: str | Path | None = None, **options: A
 
 
 def generate_and_play(prompt: str, *, model: str | Path | None = None, **options: Any) -> GeneratedAudio:
-    """`generate_audio`, then play it.
+    """`generate_audio`, heard while it is made; it returns when all of it was heard.
+
+    What is returned is what `generate_audio` returns. Where playing fails on the way, a warning is logged and the
+    music is still made and returned.
+
+    Args:
+        prompt: What it should sound like.
+        model: Name or folder of a checkpoint on this machine; None for the default.
+        **options: Those of `MusicGen.stream`: `duration`, `max_steps`, `seed`, `temperature`, ...
 
     Raises:
-        GenerationError: as `generate_audio`; AudioError when it cannot be played.
+        GenerationError: as `generate_audio`; AudioError, before anything is made, where nothing can play.
     """
-    made = generate_audio(prompt, model=model, **options)
-    made.play()
+    if not can_play_live():
+        raise AudioError(
+            f"No player was found. {WAY_OUT} `generate_audio` makes music that can be saved without one."
+        )
+    loaded = _model(model, os.environ.get("AUDIOLIB_MODEL"))
+    player = LivePlayer(loaded.sampling_rate)
+    stream = loaded.stream(prompt, **options)
+    try:
+        for chunk in stream:
+            player.feed(chunk)
+        made = GeneratedAudio(audio=stream.composition.audio, sampling_rate=loaded.sampling_rate)
+    except BaseException:
+        player.stop()
+        raise
+    try:
+        player.finish()
+    except AudioError as error:
+        _log.warning("The music was made but not heard. %s", error)
     return made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 
 import generation
 from generation.audio import load_audio
-from generation.errors import AudioError, GenerationError, InvalidRequestError, ModelNotFoundError
+from generation.errors import GenerationError, InvalidRequestError, ModelNotFoundError
 
 
 def run(script: str) -> str:
@@ -72,42 +71,3 @@ def test_the_model_is_the_one_of_the_environment(tiny_folder: Path, monkeypatch:
     monkeypatch.setenv("AUDIOLIB_MODEL", "no/such")
     with pytest.raises(ModelNotFoundError, match="no/such"):
         generation.generate_audio("dark", max_steps=5)
-
-
-def test_playing_without_sounddevice_says_how_to_get_it(
-    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(AudioError, match=r"pip install 'audiolib-mlx\[play\]'"):
-        generation.generate_and_play("dark", model=tiny_folder, max_steps=5)
-
-
-def loudspeaker(fails: bool) -> tuple[types.ModuleType, list[tuple[int, int]]]:
-    """No test machine has a loudspeaker, so the library that drives one is stood in for."""
-    module, played = types.ModuleType("sounddevice"), []
-
-    class PortAudioError(Exception):
-        pass
-
-    def play(audio: np.ndarray, sampling_rate: int, *, blocking: bool) -> None:
-        if fails:
-            raise PortAudioError("Error querying device -1")
-        assert blocking
-        played.append((len(audio), sampling_rate))
-
-    vars(module).update(PortAudioError=PortAudioError, play=play)
-    return module, played
-
-
-def test_generate_and_play(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, played = loudspeaker(fails=False)
-    monkeypatch.setitem(sys.modules, "sounddevice", module)
-    made = generation.generate_and_play("dark", model=tiny_folder, max_steps=5)
-    assert played == [(len(made.audio), 32000)]
-
-
-def test_playing_where_there_is_no_device(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, _ = loudspeaker(fails=True)
-    monkeypatch.setitem(sys.modules, "sounddevice", module)
-    with pytest.raises(AudioError, match="cannot be played here"):
-        generation.generate_and_play("dark", model=tiny_folder, max_steps=5)
