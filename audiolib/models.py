@@ -1,8 +1,8 @@
 """What the product says of models: which are here, which would be used and why, and getting more."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from audiolib.requests import Progress
 from audiolib.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from generation.bench_values import Benchmark, Result
     from generation.convert import Conversion
 
 
@@ -114,6 +115,21 @@ class Models:
         from generation.downloads import pull_model
 
         return Path(os.path.abspath(pull_model(name, progress=progress)))
+
+    def bench(self, benchmark: "Benchmark") -> "Iterator[Result]":
+        """Measure speed and memory on this machine, and yield each result as soon as it is there.
+
+        Args:
+            benchmark: What to measure; without a geometry and a model it is the model that would be used.
+
+        Raises:
+            GenerationError: It makes no sense, the model is not here, or the peer failed.
+        """
+        from generation.bench import bench_generation
+
+        if benchmark.geometry is None and benchmark.model is None:
+            benchmark = replace(benchmark, model=self._settings.model)
+        return bench_generation(benchmark)
 
     def convert(
         self,

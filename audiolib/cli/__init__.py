@@ -26,6 +26,7 @@ _MODULES = {
     "index": "audiolib.cli.index",
     "check": "audiolib.cli.check",
     "models": "audiolib.cli.models",
+    "bench": "audiolib.cli.bench",
 }
 
 
