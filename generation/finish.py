@@ -31,6 +31,8 @@ _SILENCE_RMS: Final = 2e-3  # audiocraft's energy floor: what is quieter is nois
 _TOLERANCE_LU: Final = 0.1
 _PROMISED_LU: Final = 0.5
 _ATTEMPTS: Final = 8
+_MOST_EXTRA_DB: Final = 12.0  # what is turned up more is a wall of sound
+_LEAST_WORTH: Final = 0.1
 _WORTH_TELLING_DB: Final = 3.0
 
 _log = logging.getLogger(__name__)
@@ -239,18 +241,21 @@ def _to_loudness(frames: Samples, sampling_rate: int, target: float, meter: Mete
     if measured is None or _rms(frames) < _SILENCE_RMS:
         return ["The sound is too quiet or too short to be measured, so its loudness is as it was."]
     # Gains of whole hundredths: the last bits of another machine's meter change no sample.
-    gain, reached, held = round(target - measured, 2), -math.inf, 0.0
+    first = gain = round(target - measured, 2)
+    tried: list[tuple[float, float]] = []
     source = frames.copy()
-    for _ in range(_ATTEMPTS):
-        before = reached
+    while True:
         frames[:] = source
         _scale(frames, gain)
         held = hold_peaks(frames, sampling_rate, _factor(-_CEILING_DB))
         reached = _or(meter(frames, sampling_rate), -math.inf) if held else measured + gain
         missing = target - reached
-        if abs(missing) <= _TOLERANCE_LU or reached - before < _TOLERANCE_LU / 2:
+        if abs(missing) <= _TOLERANCE_LU or len(tried) == _ATTEMPTS or gain >= first + _MOST_EXTRA_DB:
             break
-        gain = round(gain + missing, 2)
+        # What a decibel of gain still brings, once the limiter takes some of it away.
+        worth = (reached - tried[-1][1]) / (gain - tried[-1][0]) if tried else 1.0
+        tried.append((gain, reached))
+        gain = round(min(gain + missing / min(1.0, max(_LEAST_WORTH, worth)), first + _MOST_EXTRA_DB), 2)
     if abs(target - reached) > _PROMISED_LU:
         return [
             f"The loudness is {reached:.1f} LUFS: {target:g} is more than peaks held under full scale allow."

@@ -24,6 +24,7 @@ backend.prepare()
 # Set before anything imports the hub's client: the tests must never reach for the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
 
 TEXT = {"vocab_size": 99, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
