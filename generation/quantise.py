@@ -7,8 +7,6 @@ of rows, so a clip is still the same alone and in a batch; they are slower there
 
 from __future__ import annotations
 
-import logging
-
 import mlx.core as mx
 from mlx import nn
 
@@ -16,43 +14,35 @@ from generation.decoder import MusicGenDecoder
 from generation.errors import InvalidRequestError
 from generation.layers import Linear
 
-_log = logging.getLogger(__name__)
-
 BITS = (8, 4)
 _GROUPS = (64, 32)  # MLX's own size first; narrow models are divided by the smaller one only
 
 
-def quantise(decoder: MusicGenDecoder, bits: int) -> int:
+def quantise(decoder: MusicGenDecoder, bits: int) -> None:
     """Replace the products of the decoder's layers and of its heads by quantised ones, in place.
 
     Args:
         decoder: Loaded, in the number type that its states shall have.
         bits: 8 or 4.
 
-    Returns:
-        How many products were replaced; those whose width no group divides stay.
-
     Raises:
-        InvalidRequestError: There are no weights of so many bits.
+        InvalidRequestError: There are no weights of so many bits, or no group divides the decoder's widths.
     """
     if bits not in BITS:
         raise InvalidRequestError(f"Weights of {bits} bits are not known; choose 8 or 4.")
-    replaced = 0
+    widths = decoder.config.hidden_size, decoder.config.ffn_dim
+    group = next((size for size in _GROUPS if not any(width % size for width in widths)), None)
+    if group is None:
+        raise InvalidRequestError(
+            f"This model cannot be quantised: its widths {widths[0]} and {widths[1]} are no multiples of "
+            f"{_GROUPS[-1]}."
+        )
 
-    def plan(path: str, module: nn.Module) -> bool | dict[str, int]:
-        nonlocal replaced
-        if not isinstance(module, Linear) or not path.startswith(("layers.", "heads")):
-            return False
-        group = next((size for size in _GROUPS if module.weight.shape[1] % size == 0), None)
-        if group is None:
-            _log.warning("%s is %d wide, which no group divides; it stays.", path, module.weight.shape[1])
-            return False
-        replaced += 1
-        return {"group_size": group, "bits": bits}
+    def wanted(path: str, module: nn.Module) -> bool:
+        return isinstance(module, Linear) and path.startswith(("layers.", "heads"))
 
-    nn.quantize(decoder, class_predicate=plan)
+    nn.quantize(decoder, group_size=group, bits=bits, class_predicate=wanted)
     # One product after the other, so that the whole decoder is never there in both forms.
     for module in decoder.modules():
         if isinstance(module, nn.QuantizedLinear):
             mx.eval(module.parameters())
-    return replaced
