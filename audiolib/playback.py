@@ -1,4 +1,4 @@
-"""Playing a file: through PortAudio where it is installed and there is a device, else with the system's own player."""
+"""Playing clips, while they are made or from their files: through PortAudio, else with the system's own player."""
 
 import logging
 import shutil
@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from audiolib.errors import PlaybackError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from generation.playing import LivePlayer
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +40,55 @@ _PLAYERS: Final = (
     _Player(program="paplay", formats=_COMMON | {".flac", ".ogg"}),
     _Player(program="aplay", options=("-q",), formats=frozenset({".wav"})),
 )
+
+
+class Speaker:
+    """Plays clips while they are made. What cannot be played so is played from its file; a failure is only told of."""
+
+    def __init__(self) -> None:
+        self._player: LivePlayer | None = None
+
+    def hear(self, chunk: "np.ndarray", sampling_rate: int) -> None:
+        """Play the next piece of a clip; returns at once.
+
+        Args:
+            chunk: `(samples,)` or `(samples, 2)` float32 in [-1, 1].
+            sampling_rate: In Hz.
+        """
+        from generation.playing import LivePlayer, can_play_live
+
+        if self._player is None and can_play_live():
+            self._player = LivePlayer(sampling_rate)
+        if self._player is not None:
+            self._player.feed(chunk)
+
+    def finish(self, path: Path) -> None:
+        """Wait until a clip was heard to its end; where it was not, play its file.
+
+        Args:
+            path: Of the clip, which is stored by now.
+        """
+        from generation.errors import AudioError
+
+        player, self._player = self._player, None
+        try:
+            if player is None:
+                play(path)
+                return
+            try:
+                player.finish()
+            except AudioError:
+                if player.heard:
+                    raise
+                play(path)
+        except (AudioError, PlaybackError) as error:
+            _log.warning("The clip is stored, but could not be played: %s", error)
+
+    def stop(self) -> None:
+        """Be silent at once."""
+        if self._player is not None:
+            self._player.stop()
+            self._player = None
 
 
 def play(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from audiolib.batches import concerns_one_clip, runs
 from audiolib.catalogue import Catalogue
 from audiolib.clip import Clip
-from audiolib.composer import Composer, MadeAudio
+from audiolib.composer import Composer, Hear, MadeAudio
 from audiolib.crashpoints import crashpoint
 from audiolib.errors import InvalidInputError
 from audiolib.files import check_writable
@@ -60,10 +60,15 @@ class Studio:
         self._catalogue = catalogue
 
     def generate_all(
-        self, requests: Sequence[GenerationRequest], *, index: bool, progress: OnProgress | None
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        index: bool,
+        progress: OnProgress | None,
+        hear: Hear | None = None,
     ) -> Iterator[Clip]:
         """Make clips and store them; see `AudioLibrary.generate_all`."""
-        for _, clip in self.store_all(self.check_all(requests), index=index, progress=progress):
+        for _, clip in self.store_all(self.check_all(requests), index=index, progress=progress, hear=hear):
             yield clip
 
     def store_all(
@@ -74,6 +79,7 @@ class Studio:
         progress: OnProgress | None = None,
         lines: Sequence[str | None] | None = None,
         failed: OnFailure | None = None,
+        hear: Hear | None = None,
     ) -> Iterator[tuple[int, Clip]]:
         """Make clips and store them; each is yielded with its request's number, from 0, when it is safely stored.
 
@@ -83,13 +89,14 @@ class Studio:
             progress: Called after every step.
             lines: The key of the line that each is for, see `audiolib.batches.line_keys`.
             failed: Called for a clip that cannot be made, and the others are; else its error is raised.
+            hear: Called with pieces of the sound while it is made, clip by clip.
 
         Raises:
             GenerationError: A clip could not be made.
             OSError: It could not be stored; nothing half-made is left.
         """
         self.prepare_to_store()
-        for number, made in self.make_all(checked, progress=progress, failed=failed):
+        for number, made in self.make_all(checked, progress=progress, failed=failed, hear=hear):
             try:
                 clip = self.store(made, checked[number], index=index, line=lines[number] if lines else None)
             except Exception as error:
@@ -141,6 +148,7 @@ class Studio:
         *,
         progress: OnProgress | None = None,
         failed: OnFailure | None = None,
+        hear: Hear | None = None,
     ) -> Iterator[tuple[int, MadeAudio]]:
         """Make the sound of clips, neighbours that can share a batch together; each with its request's number.
 
@@ -148,11 +156,13 @@ class Studio:
             checked: What to make, from `check_all`.
             progress: Called after every step.
             failed: As for `store_all`.
+            hear: Called with pieces of the sound while it is made.
         """
         self._composer.load_for(checked[0])
         for run in runs(checked):
             try:
-                limit = 1 if len(run) == 1 else self._composer.batch_limit(checked[run[0]])
+                alone = len(run) == 1 or hear is not None
+                limit = 1 if alone else self._composer.batch_limit(checked[run[0]])
             except Exception as error:  # a model that cannot be loaded fails all of its clips
                 if failed is None or not concerns_one_clip(error):
                     raise
@@ -160,7 +170,7 @@ class Studio:
                     failed(number, error)
                 continue
             for start in range(0, len(run), limit):
-                yield from self._together(run[start : start + limit], checked, progress, failed)
+                yield from self._together(run[start : start + limit], checked, progress, failed, hear)
 
     def _together(
         self,
@@ -168,13 +178,14 @@ class Studio:
         checked: Sequence[GenerationRequest],
         progress: OnProgress | None,
         failed: OnFailure | None,
+        hear: Hear | None = None,
     ) -> Iterator[tuple[int, MadeAudio]]:
         """One batch. One that fails is cut in two, until the clip that fails is alone or memory is enough."""
         requests = [checked[number] for number in numbers]
         report = reporter(progress, requests[0].prompt, numbers[0] + 1, len(checked), together=len(requests))
         try:
             made = (
-                [self._composer.compose(requests[0], progress=report)]
+                [self._composer.compose(requests[0], progress=report, hear=hear)]
                 if len(requests) == 1
                 else self._composer.compose_batch(requests, progress=report)
             )
@@ -197,11 +208,12 @@ class Studio:
         destination: Destination,
         *,
         progress: OnProgress | None,
+        hear: Hear | None = None,
     ) -> Iterator[Clip]:
         """Make clips as plain files; see `AudioLibrary.render_all`."""
         checked = self.check_all(requests)
         places = [destination] * len(checked)
-        for _, clip in self.write_all(checked, places, progress=progress):
+        for _, clip in self.write_all(checked, places, progress=progress, hear=hear):
             yield clip
 
     def write_all(
@@ -211,6 +223,7 @@ class Studio:
         *,
         progress: OnProgress | None = None,
         failed: OnFailure | None = None,
+        hear: Hear | None = None,
     ) -> Iterator[tuple[int, Clip]]:
         """Make clips as plain files; each is yielded with its request's number, from 0.
 
@@ -219,6 +232,7 @@ class Studio:
             places: Where each goes.
             progress: Called after every step.
             failed: As for `store_all`.
+            hear: As for `store_all`.
 
         Raises:
             GenerationError: A clip could not be made.
@@ -228,7 +242,7 @@ class Studio:
 
         for place in places:
             place.check()
-        for number, made in self.make_all(checked, progress=progress, failed=failed):
+        for number, made in self.make_all(checked, progress=progress, failed=failed, hear=hear):
             request = checked[number]
             scratch = places[number].scratch(request.audio_format)
             try:

@@ -231,6 +231,7 @@ class LivePlayer:
         self._ended = False
         self._stopped = False
         self._error: str | None = None
+        self.heard = False  # where playing failed: part of it was, so that nothing should play it again
         self._sink: _Sink | None = None
         self._thread: threading.Thread | None = None
 
@@ -289,7 +290,8 @@ class LivePlayer:
             except Exception as error:  # whatever it is, the next player may do better
                 reasons.append(str(error) or type(error).__name__)
                 _log.info("Playing: %s", reasons[-1])
-                if isinstance(error, _Stopped) or time.monotonic() - start > FAILS_WITHIN:
+                self.heard = isinstance(error, _Stopped) or time.monotonic() - start > FAILS_WITHIN
+                if self.heard:
                     break
             else:
                 return

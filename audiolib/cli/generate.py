@@ -83,7 +83,7 @@ def _score(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option(
     "--no-index", is_flag=True, help="Keep the clip out of the index; with --output, of the library."
 )
-@click.option("--play", is_flag=True, help="Play each clip when it is there.")
+@click.option("--play", is_flag=True, help="Play the clip while it is made; several when each is there.")
 @click.option(
     "--reuse",
     is_flag=False,
@@ -119,6 +119,8 @@ def generate_command(
     wanted_format = destination.audio_format(audio_format) if destination else audio_format
     options["audio_format"] = wanted_format or "wav"
     lines = _lines(prompt, from_file, count, seed, options)
+    if again and (from_file is None or reuse is not None):
+        raise click.UsageError("--again makes all clips of a file, so it goes with --from-file alone.")
     if file is not None and len(lines) > 1:
         raise click.UsageError("--output takes one clip. Use --output-dir with --prefix for several.")
     if reuse is None and filters:
@@ -133,7 +135,7 @@ def generate_command(
         run.run(again=again)
         return
     requests = [line.request for line in lines]
-    source = _Source(reuse=reuse, filters=filters, audio_format=wanted_format, index=not no_index)
+    source = _Source(reuse=reuse, filters=filters, audio_format=wanted_format, index=not no_index, play=play)
     for found, written, took in _make(library, requests, destination, source):
         if as_json:
             # A numbered copy's name is known nowhere else.
@@ -142,8 +144,6 @@ def generate_command(
             output.json_line({**document, **copied})
         else:
             _print(found, written, took)
-        if play:
-            library.play(found.clip)
     if not as_json:
         _hint(requests[-1], stored=destination is None or not no_index)
 
@@ -156,6 +156,7 @@ class _Source:
     filters: "Filters"
     audio_format: str | None
     index: bool
+    play: bool
 
 
 def _destination(file: Path | None, output_dir: Path | None, prefix: str | None) -> "Destination | None":
@@ -219,14 +220,14 @@ def _clips(
     from audiolib import ReusedOrMade
 
     if destination is not None and not source.index:
-        made = library.render_all(requests, destination, progress=progress)
+        made = library.render_all(requests, destination, play=source.play, progress=progress)
         yield from (ReusedOrMade(clip=clip, score=None) for clip in made)
         return
     if destination is not None:
         library.check_requests(requests)
         destination.check()
     if source.reuse is None:
-        made = library.generate_all(requests, index=source.index, progress=progress)
+        made = library.generate_all(requests, index=source.index, play=source.play, progress=progress)
         yield from (ReusedOrMade(clip=clip, score=None) for clip in made)
         return
     yield from library.reuse_or_generate(
@@ -234,6 +235,7 @@ def _clips(
         min_score=source.reuse,
         filters=source.filters,
         audio_format=source.audio_format,
+        play=source.play,
         progress=progress,
     )
 

@@ -1,19 +1,23 @@
 """Making clips: new ones, the same again, variations, or one that is there already."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from audiolib.clip import Clip
+from audiolib.errors import InvalidInputError
 from audiolib.facade.base import LibraryBase
 from audiolib.outputs import Destination
 from audiolib.requests import GenerationOptions, GenerationRequest, VariationOptions
 from audiolib.reuse import REUSE_SCORE, Reuse, ReusedOrMade, Wish
-from audiolib.studio import ClipProgress, OnProgress, reporter, variation_of
+from audiolib.studio import OnProgress, reporter, variation_of
 
 if TYPE_CHECKING:
+    from audiolib.composer import Hear
+    from audiolib.playback import Speaker
     from audiolib.reproduction import Reproduction
     from indexing.filters import Filters
 
@@ -26,6 +30,7 @@ class Making(LibraryBase):
         prompt: str,
         *,
         index: bool = True,
+        play: bool = False,
         progress: OnProgress | None = None,
         **options: Unpack[GenerationOptions],
     ) -> Clip:
@@ -34,8 +39,10 @@ class Making(LibraryBase):
         Args:
             prompt: The words to make music from.
             index: Make it searchable at once.
+            play: Play it while it is made; it is the same clip. One that cannot be played is stored all the same.
             progress: Called after every step.
-            **options: Those of `GenerationRequest`: `duration`, `max_steps`, `seed`, `model`, `temperature`, …
+            **options: Those of `GenerationRequest`: `duration`, `max_steps`, `seed`, `model`, `temperature`,
+                `continue_from`, `melody`, …
 
         Returns:
             The clip; its files are on the disk.
@@ -47,7 +54,7 @@ class Making(LibraryBase):
             OSError: It could not be stored; nothing half-made is left.
         """
         request = GenerationRequest(prompt=prompt, **options)
-        (clip,) = self.generate_all([request], index=index, progress=progress)
+        (clip,) = self.generate_all([request], index=index, play=play, progress=progress)
         return clip
 
     def generate_all(
@@ -55,6 +62,7 @@ class Making(LibraryBase):
         requests: Sequence[GenerationRequest],
         *,
         index: bool = True,
+        play: bool = False,
         progress: OnProgress | None = None,
     ) -> Iterator[Clip]:
         """Make clips and store them; each is yielded when it is safely stored.
@@ -64,18 +72,22 @@ class Making(LibraryBase):
         Args:
             requests: What to make.
             index: Make each searchable at once.
+            play: Play each while it is made; it is the same clip. The next begins when all of it was heard.
             progress: Called after every step.
 
         Raises:
             InvalidInputError: As for `generate`, and so for the other errors.
         """
-        return self._studio.generate_all(requests, index=index, progress=progress)
+        return _heard(
+            lambda hear: self._studio.generate_all(requests, index=index, progress=progress, hear=hear), play
+        )
 
     def render_all(
         self,
         requests: Sequence[GenerationRequest],
         destination: Destination,
         *,
+        play: bool = False,
         progress: OnProgress | None = None,
     ) -> Iterator[Clip]:
         """Make clips as plain files, with no library at all.
@@ -83,12 +95,15 @@ class Making(LibraryBase):
         Args:
             requests: What to make.
             destination: Where to; a folder when there are several.
+            play: Play each while it is made.
             progress: Called after every step.
 
         Raises:
             InvalidInputError: As for `generate`, and so for the other errors.
         """
-        return self._studio.render_all(requests, destination, progress=progress)
+        return _heard(
+            lambda hear: self._studio.render_all(requests, destination, progress=progress, hear=hear), play
+        )
 
     def copy_out(self, clip: Clip, destination: Destination) -> Path:
         """Copy a clip's audio out of the library.
@@ -150,6 +165,7 @@ class Making(LibraryBase):
         min_score: float = REUSE_SCORE,
         filters: "Filters | None" = None,
         audio_format: str | None = None,
+        play: bool = False,
         progress: OnProgress | None = None,
     ) -> Iterator[ReusedOrMade]:
         """Find or make clips as `get_or_generate` does, and say which it was; each stored clip is used once.
@@ -159,12 +175,17 @@ class Making(LibraryBase):
             min_score: The least cosine similarity of the prompts, 0 to 1.
             filters: What a stored clip must be like besides.
             audio_format: The format it must have; any when `None`.
+            play: Play each: a new one while it is made.
             progress: Called after every step, where a clip is made.
 
         Raises:
             InvalidInputError: As for `generate`, and so for the other errors.
             LibraryBusyError: Another process has been making this very clip for an hour.
         """
+        if any(request.conditioned for request in requests):
+            raise InvalidInputError(
+                "Clips are reused by their words: --reuse takes neither music to go on from nor a melody."
+            )
         checked = self._studio.check_all(requests)
         self._prepare_to_write()  # and one of a newer format is refused before any work
         wanted = self._finder.resolved(filters)
@@ -181,20 +202,21 @@ class Making(LibraryBase):
             for request, clean in zip(requests, checked, strict=True)
         ]
         used: set[str] = set()
-        for number, wish in enumerate(wishes, start=1):
-            found = reuse.find(wish, without=used)
-            if found is None:
-                with reuse.alone(wish):
-                    found = reuse.find(wish, without=used) or self._made(wish, progress, number, len(wishes))
-            used.add(found.clip.id)
-            yield found
+        with _speaker(play) as speaker:
+            for number, wish in enumerate(wishes, start=1):
+                found = reuse.find(wish, without=used)
+                if found is None:
+                    report = _shifted(progress, number, len(wishes))
+                    with reuse.alone(wish):
+                        found = reuse.find(wish, without=used) or self._made(wish, report, speaker)
+                used.add(found.clip.id)
+                yield found
+                if speaker is not None:
+                    speaker.finish(found.clip.path)
 
-    def _made(self, wish: Wish, progress: OnProgress | None, number: int, clips: int) -> ReusedOrMade:
-        def report(at: ClipProgress) -> None:
-            if progress is not None:
-                progress(replace(at, number=number, clips=clips))
-
-        (clip,) = self.generate_all([wish.request], progress=report)
+    def _made(self, wish: Wish, progress: OnProgress | None, speaker: "Speaker | None") -> ReusedOrMade:
+        hear = None if speaker is None else speaker.hear
+        (clip,) = self._studio.generate_all([wish.request], index=True, progress=progress, hear=hear)
         return ReusedOrMade(clip=clip, score=None)
 
     def reproduce(
@@ -260,3 +282,34 @@ class Making(LibraryBase):
             ModelNotFoundError: A model is not on this machine.
         """
         self._studio.check_all(requests)
+
+
+def _heard(make: "Callable[[Hear | None], Iterator[Clip]]", play: bool) -> Iterator[Clip]:
+    """Clips as they are made, each heard to its end before the next one is begun."""
+    with _speaker(play) as speaker:
+        for clip in make(None if speaker is None else speaker.hear):
+            yield clip
+            if speaker is not None:
+                speaker.finish(clip.path)
+
+
+@contextmanager
+def _speaker(play: bool) -> "Iterator[Speaker | None]":
+    """Who plays, if anybody; whatever ends the block early ends the sound."""
+    if not play:
+        yield None
+        return
+    from audiolib.playback import Speaker
+
+    speaker = Speaker()
+    try:
+        yield speaker
+    finally:
+        speaker.stop()
+
+
+def _shifted(progress: OnProgress | None, number: int, clips: int) -> OnProgress | None:
+    """One clip's progress as that of clip `number` of `clips`."""
+    if progress is None:
+        return None
+    return lambda at: progress(replace(at, number=number, clips=clips))
