@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from audiolib.cli import output
+from audiolib.cli.sound import sound_pairs
 
 if TYPE_CHECKING:
     from audiolib import AudioLibrary, Clip, Recipe
@@ -81,6 +82,7 @@ def recipe_pairs(recipe: "Recipe") -> list[tuple[str, str]]:
         ),
         ("steps", str(recipe.steps)),
         *_conditions(recipe),
+        *sound_pairs(recipe),
         ("made on", f"{recipe.backend}, {_weights(recipe)}, audiolib {recipe.audiolib_version}"),
     ]
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import click
 
@@ -52,6 +52,8 @@ def json_line(document: Mapping[str, Any]) -> None:
 
 def notice(text: str) -> None:
     """Say something that is no result."""
+    if _Line.current is not None:
+        sys.stderr.write("\r\x1b[K")  # over a bar, which is drawn again below
     click.echo(style(text, sys.stderr, fg="yellow"), err=True, color=_color(sys.stderr))
 
 
@@ -276,12 +278,14 @@ class _Line:
     """stderr for a bar, ended in any case: Ctrl+C may come between two of the bar's own writes."""
 
     encoding = "utf-8"
+    current: ClassVar["_Line | None"] = None
 
     def __init__(self) -> None:
         self._open = False
 
     def write(self, text: str) -> None:
         self._open = not text.endswith("\n")
+        _Line.current = self if self._open else None
         sys.stderr.write(text)
 
     def flush(self) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,6 +16,7 @@ from audiolib.cli.options import (
     print_clip,
     read_prompt,
 )
+from audiolib.cli.sound import sound_options
 
 
 @click.command("regenerate", short_help="Make a clip again, or a variation of it.")
@@ -23,6 +25,7 @@ from audiolib.cli.options import (
 @click.option("--prompt", help="Other words; - reads them from standard input.")
 @click.option("--duration", type=float, help="Another length in seconds.")
 @model_option
+@sound_options
 @library_option
 @json_option
 def regenerate_command(
@@ -33,6 +36,7 @@ def regenerate_command(
     model: str | None,
     library_path: Path | None,
     as_json: bool,
+    **sound: Any,
 ) -> None:
     """Make CLIP again and check that it is the same, or with an option make a variation as a new clip.
 
@@ -41,7 +45,7 @@ def regenerate_command(
     library = open_library(library_path)
     start = time.perf_counter()
     words = None if prompt is None else read_prompt(prompt)
-    varied = any(change is not None for change in (seed, words, duration, model))
+    varied = any(change is not None for change in (seed, words, duration, model, *sound.values()))
     again = None
     with output.bar(library.get(clip).title, "step") as update:
         if varied:
@@ -51,6 +55,7 @@ def regenerate_command(
                 prompt=words,
                 duration=duration,
                 model=model,
+                **sound,
                 progress=lambda at: update(at.done, at.total),
             )
         else:
