@@ -124,7 +124,10 @@ def generate_command(
     if file is not None and len(lines) > 1:
         raise click.UsageError("--output takes one clip. Use --output-dir with --prefix for several.")
     if reuse is None and filters:
-        raise click.UsageError("--rating, --bpm and the like choose among clips, so they need --reuse.")
+        raise click.UsageError(
+            "--rating, --loudness and the like choose among clips, so they need --reuse. "
+            "The loudness to normalize to is --lufs."
+        )
     if reuse is not None and no_index:
         raise click.UsageError("--reuse looks into the library, so --no-index cannot be added.")
     library = open_library(library_path)
