@@ -46,9 +46,11 @@ class Candidates:
         rows = self._index.word_rows(query, near=self._vector, where=self._where, limit=limit)
         return [(row.id, row.bm25 or 0.0) for row in self._kept(rows)]
 
-    def known(self, query: "FullTextQuery") -> bool:
-        """Whether any row of the table has words of a query, whether it passes the filter or not."""
-        return bool(self._index.keyword(query, limit=1))
+    def anywhere(self, query: "FullTextQuery", limit: int) -> list[tuple[str, float]]:
+        """What `with_words` finds, whether it passes the filter or not."""
+        rows = self._index.word_rows(query, near=None, limit=limit)
+        self._texts |= {row.id: row.document or "" for row in rows}
+        return [(row.id, row.bm25 or 0.0) for row in rows]
 
     def documents(self, ids: Iterable[str]) -> dict[str, Document]:
         """The documents of rows that were found, by id."""

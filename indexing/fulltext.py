@@ -23,6 +23,7 @@ _SHORTEST_CORRECTED: Final = 4
 _MOST_CORRECTED: Final = 6
 _CORRECTIONS: Final = 4
 _SAMPLE: Final = 40
+_FEW: Final = 20
 _COLUMN: Final = "document"
 
 
@@ -128,7 +129,11 @@ def fitness(words: Words, document: Document | None) -> float:
         elif document.denies(run):
             factor *= DENIED_FACTOR
     # "No drums" has the word and not the thing.
-    if not words.unwanted and any(document.denies(run) and not document.says(run) for run in words.sought):
+    if (
+        document.denials
+        and not words.unwanted
+        and any(document.denies(run) and not document.says(run) for run in words.sought)
+    ):
         factor *= UNWANTED_FACTOR
     return factor
 
@@ -150,12 +155,8 @@ def _query(words: Words, wanted: Sequence[str]) -> "FullTextQuery | None":
         for occur, runs in ((Occur.MUST, words.phrases), (Occur.SHOULD, words.keys))
         for run in runs
     ]
-    if words.tempos:
-        parts.append(
-            (Occur.SHOULD, _match(" ".join(str(t) for tempo in words.tempos for t in _around(tempo))))
-        )
-    if wanted:
-        parts.append((Occur.SHOULD, _match(" ".join(wanted))))
+    if single := [*wanted, *(str(near) for tempo in words.tempos for near in _around(tempo))]:
+        parts.append((Occur.SHOULD, _match(" ".join(single))))
     # One that stands alone is answered many times as fast: the best are found without scoring all that match.
     return parts[0][1] if len(parts) == 1 else BooleanQuery(parts) if parts else None
 
@@ -166,12 +167,22 @@ def _around(tempo: int) -> range:
 
 
 def _unknown(rows: Candidates, sought: Sequence[str], found: Sequence[tuple[str, float]]) -> list[str]:
-    """The words that no clip has: not those that were found, and none further down."""
-    seen = {
-        stem(word) for document in rows.documents(id for id, _ in found).values() for word in document.words
-    }
-    rare = [word for word in sought if len(word) >= _SHORTEST_CORRECTED and stem(word) not in seen]
-    return [word for word in rare[:_MOST_CORRECTED] if not rows.known(_match(word))]
+    """The words that no clip has: neither those that were found nor any further down, with or without the filter."""
+    missing = _unseen(rows, [word for word in sought if len(word) >= _SHORTEST_CORRECTED], found)
+    missing = missing[:_MOST_CORRECTED]
+    while missing and (found := rows.anywhere(_match(" ".join(missing)), _FEW)):
+        left = _unseen(rows, missing, found)
+        if len(left) == len(missing):  # these have them in forms that only LanceDB takes for the same
+            return [word for word in left if not rows.anywhere(_match(word), 1)]
+        missing = left
+    return missing
+
+
+def _unseen(rows: Candidates, words: Sequence[str], found: Sequence[tuple[str, float]]) -> list[str]:
+    """The words that no form of is in the documents of what was found."""
+    documents = rows.documents(id for id, _ in found).values()
+    seen = {stem(word) for document in documents for word in document.words}
+    return [word for word in words if stem(word) not in seen]
 
 
 def _corrections(rows: Candidates, missing: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeVar
 
@@ -20,6 +20,8 @@ _KEY = re.compile(
     r"\b([A-Ga-g])(\s?#|\s?\u266f|b|\u266d|[\s-](?:sharp|flat))?[\s-]?(major|minor|maj|min|dur|moll)\b",
     re.IGNORECASE,
 )
+# "In a minor key" names none.
+_ARTICLE = re.compile(r"a (?:major|minor|dur|moll) (?:key|chord|scale|mode|mood|feel)")
 _SPELLED_KEY = re.compile(r"\b[A-G](?: sharp)? (?:major|minor)\b")
 _TEMPO = re.compile(r"\b(\d{2,3})(?:\.\d+)?\s?bpm\b", re.IGNORECASE)
 _CUT = re.compile(r"[,;:.!?()|\n]")
@@ -74,6 +76,7 @@ class Words:
         tempos: Beats a minute, as in `120 bpm`.
         unwanted: Runs of one or two words that stood behind "no", "without" or the like.
         plain: What to embed: the query as typed, without what is not wanted.
+        sought: What tells clips from one another: keys, and single words, those of phrases among them.
     """
 
     wanted: tuple[str, ...]
@@ -82,13 +85,13 @@ class Words:
     tempos: tuple[int, ...]
     unwanted: tuple[tuple[str, ...], ...]
     plain: str
+    sought: tuple[tuple[str, ...], ...] = field(init=False)
 
-    @property
-    def sought(self) -> tuple[tuple[str, ...], ...]:
-        """What tells clips from one another: keys, and single words, those of phrases among them."""
+    def __post_init__(self) -> None:
         every = _once([*self.wanted, *(word for phrase in self.phrases for word in phrase)])
         telling = [word for word in every if word not in STOP_WORDS]
-        return (*self.keys, *((word,) for word in telling or (() if self.keys or self.tempos else every)))
+        single = telling or (() if self.keys or self.tempos else every)
+        object.__setattr__(self, "sought", (*self.keys, *((word,) for word in single)))
 
     @property
     def things(self) -> int:
@@ -127,7 +130,11 @@ def spell_keys(text: str) -> str:
 
     A search for words sees letters and digits only: `A# minor` would be `A minor` to it.
     """
-    return _KEY.sub(lambda found: parse_key(found[0]).replace("#", " sharp"), text)
+
+    def spell(found: re.Match[str]) -> str:
+        return found[0] if _ARTICLE.match(text, found.start()) else parse_key(found[0]).replace("#", " sharp")
+
+    return _KEY.sub(spell, text)
 
 
 def text_to_embed(text: str) -> str:
@@ -202,9 +209,14 @@ def spellings(typed: str) -> list[str]:
 
 
 class Document:
-    """The words of a clip's document: which it says, and which it says there are not."""
+    """The words of a clip's document: which it says, and which it says there are not.
 
-    __slots__ = ("_denied", "_line", "_said", "_tempos", "words")
+    Attributes:
+        words: What it says, in lower case, in order.
+        denials: Stems of what it says there is not.
+    """
+
+    __slots__ = ("_line", "_said", "_tempos", "denials", "words")
 
     def __init__(self, text: str) -> None:
         """Reads the document, line by line and clause by clause."""
@@ -213,8 +225,8 @@ class Document:
         stems = [stem(word) for word in self.words]
         self._said, self._line = set(stems), f" {' '.join(stems)} "
         self._tempos = [int(found) for found in _TEMPO.findall(text)]
-        self._denied = {stem(word) for run in denied for word in run}
-        self._denied |= {stem(word[:-4]) for word in self.words if word.endswith("less") and len(word) > 6}
+        self.denials = {stem(word) for run in denied for word in run}
+        self.denials |= {stem(word[:-4]) for word in self.words if word.endswith("less") and len(word) > 6}
 
     def says(self, run: Sequence[str]) -> bool:
         """Whether it has these words, in any form and side by side, for something that is there."""
@@ -231,11 +243,13 @@ class Document:
 
     def denies(self, run: Sequence[str]) -> bool:
         """Whether it says that there is no such thing."""
-        return all(stem(word) in self._denied for word in run)
+        return bool(self.denials) and all(stem(word) in self.denials for word in run)
 
 
 def _split_negations(text: str) -> tuple[list[str], list[tuple[str, ...]]]:
     """The text's clauses without what stands behind a negation, and that."""
+    if NEGATORS.isdisjoint(tokens(text)):  # as most are
+        return [clause for clause in (" ".join(part.split()) for part in _CUT.split(text)) if clause], []
     kept, unwanted = [], []
     for clause in _CUT.split(text):
         words = clause.split()

@@ -37,6 +37,7 @@ _INDEX_CACHE = 384 << 20  # the vector index of a million rows takes 64 MB, its 
 _METADATA_CACHE = 64 << 20
 _SETTLED_NS = 200_000_000
 _MOST_KEPT = 8
+_FEW_CORES = 3
 _kept: "dict[Path, tuple[tuple[int, int], Table]]" = {}
 # Where in LanceDB's own source an error arose: nothing to a reader.
 _RUST_PLACE = re.compile(r", /\S+\.rs(:\d+)*")
@@ -185,6 +186,9 @@ def prepare() -> None:
     """Imports LanceDB quickly and quietly; whoever needs it first calls this before."""
     # Its engine tells standard error of every commit that met another one; those are tried again.
     os.environ.setdefault("LANCEDB_LOG", "error")
+    # It leaves two cores to the reading of files; of two cores that leaves one for all searches at once.
+    if (cores := os.cpu_count() or 1) <= _FEW_CORES:
+        os.environ.setdefault("LANCE_CPU_THREADS", str(cores))
     with _quick_import():
         import lancedb  # noqa: F401  # for what the import does
 

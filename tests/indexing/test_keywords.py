@@ -69,6 +69,13 @@ def test_keys_and_tempos_are_one_thing_each() -> None:
     assert spell_keys("a major, am, minority") == "A major, am, minority"
 
 
+def test_a_minor_key_is_no_key_of_a_minor() -> None:
+    assert read_words("waltz in a minor key").keys == ()
+    assert read_words("a major scale, a minor").keys == (("a", "minor"),)
+    assert read_words("waltz in the key of a minor").keys == (("a", "minor"),)
+    assert spell_keys("A minor key, a minor mood") == "A minor key, a minor mood"
+
+
 def test_scripts_are_kept_and_accents_do_not_matter() -> None:
     assert tokens("ピアノの曲 हिन्दी Müde") == ["ピアノの曲", "हिन्दी", "müde"]
     assert stem("müde") == stem("MUDE".lower())
