@@ -14,7 +14,7 @@ from audiolib.folder import LibraryFolder
 from audiolib.promptfiles import BatchLine
 from audiolib.recording import LINE_KEY
 from audiolib.requests import GenerationRequest
-from audiolib.sidecars import read_sidecar
+from audiolib.sidecars import Sidecar, read_sidecar
 
 _ITS_OWN: Final = frozenset(
     ("prompt", "seed", "tags", "audio_format", "sample_rate", "sample_format", "finish", "parent_id")
@@ -146,8 +146,8 @@ def line_keys(
     return keys
 
 
-def clips_of_lines(folder: LibraryFolder, keys: Iterable[str]) -> dict[str, Clip]:
-    """Return the clips that were made for lines, by the lines' keys; of two the older one.
+def clips_of_lines(folder: LibraryFolder, keys: Iterable[str]) -> dict[str, Sidecar]:
+    """Return the sidecars of clips that were made for lines, by the lines' keys; of two the older one's.
 
     A clip whose sidecar a killed process could not write any more gets it now.
 
@@ -163,7 +163,7 @@ def clips_of_lines(folder: LibraryFolder, keys: Iterable[str]) -> dict[str, Clip
         return {}
     _adopt(folder, wanted)
     mark = f'"{LINE_KEY}"'.encode()
-    found: dict[str, Clip] = {}
+    found: dict[str, Sidecar] = {}
     for path in folder.sidecar_paths():
         try:
             if mark not in path.read_bytes():  # parsing takes ten times as long as reading
@@ -173,7 +173,7 @@ def clips_of_lines(folder: LibraryFolder, keys: Iterable[str]) -> dict[str, Clip
             continue  # damaged, or removed meanwhile: no clip of a line
         key = sidecar.document.get(LINE_KEY)
         if isinstance(key, str) and key in wanted and key not in found and sidecar.clip.path.is_file():
-            found[key] = sidecar.clip
+            found[key] = sidecar
     return found
 
 

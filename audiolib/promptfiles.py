@@ -50,7 +50,7 @@ _FINISH: Final[Mapping[str, str]] = {
     "dither": _FLAG,
 }
 _LINE: Final[Mapping[str, str]] = {"count": _WHOLE, "output": _TEXT}
-KEYS: Final[Mapping[str, str]] = _REQUEST | _FINISH | _LINE
+KEYS: Final[Mapping[str, str]] = {**_REQUEST, **_FINISH, **_LINE}
 """What a JSON line may hold, and what kind of value each is: the options of `GenerationRequest`, those of
 `SoundFinish`, and `count` and `output`."""
 

@@ -158,7 +158,6 @@ class Studio:
             failed: As for `store_all`.
             hear: Called with pieces of the sound while it is made.
         """
-        self._composer.load_for(checked[0])
         for run in runs(checked):
             try:
                 alone = len(run) == 1 or hear is not None

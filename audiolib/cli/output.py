@@ -249,13 +249,15 @@ class ClipsBar:
         """
         if not is_terminal(sys.stderr):
             return
+        said = f"{int(done):,} of {clips(self._total)}"
         if self._bar is None:
             from tqdm import tqdm
 
             shape = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
             options = {"bar_format": shape, "dynamic_ncols": True, "file": self._line, "smoothing": 0}
-            self._bar = tqdm(total=self._total, initial=done, **options)  # what was there took no time
-        self._bar.set_description_str(f"{int(done):,} of {clips(self._total)}", refresh=False)
+            # What was there before took no time and tells nothing of the pace.
+            self._bar = tqdm(desc=said, total=self._total, initial=done, **options)
+        self._bar.set_description_str(said, refresh=False)
         self._bar.update(done - self._bar.n)
 
     @contextmanager

@@ -12,6 +12,7 @@ from audiolib.facade.base import LibraryBase
 from audiolib.outputs import Destination
 from audiolib.promptfiles import BatchLine, read_prompt_file
 from audiolib.requests import GenerationOptions, GenerationRequest
+from audiolib.sidecars import Sidecar
 from audiolib.studio import OnProgress
 
 
@@ -74,11 +75,11 @@ class Batching(LibraryBase):
         checked = self.check_batch(lines)
         self._studio.prepare_to_store()
         keys = self._keys(lines, checked)
-        there = {} if again else clips_of_lines(self._folder, [key for key in keys if key is not None])
+        there = {} if again else self._there([key for key in keys if key is not None], index=index)
         missing = []
         for number, key in enumerate(keys):
             if key in there:
-                yield BatchOutcome(line=lines[number], status="present", clip=there[key])
+                yield BatchOutcome(line=lines[number], status="present", clip=there[key].clip)
             else:
                 missing.append(number)
         if not missing:
@@ -151,6 +152,17 @@ class Batching(LibraryBase):
             except (ValueError, AudioError, ClipNotFoundError) as error:
                 raise InvalidInputError(f"{_where(line)}{error}") from error
         return checked
+
+    def _there(self, keys: Sequence[str], *, index: bool) -> dict[str, Sidecar]:
+        """The clips of earlier runs; one whose row a killed process could not write any more gets it now."""
+        if not keys:
+            return {}
+        there = clips_of_lines(self._folder, keys)
+        if index and there and self._catalogue.missing():
+            known = self._catalogue.index.ids()
+            if behind := [sidecar for sidecar in there.values() if sidecar.clip.id not in known]:
+                self._catalogue.add(behind)
+        return there
 
     def _keys(self, lines: Sequence[BatchLine], checked: Sequence[GenerationRequest]) -> list[str | None]:
         """The lines' names in this library; `None` for what is from no file."""
