@@ -294,6 +294,8 @@ def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest
         dtype=None,
         batch_size=1,
     )
+    if changes.get("audio_format", base.audio_format) != base.audio_format:
+        base = replace(base, sample_format=None)  # which the other format may not hold
     if {"duration", "max_steps", "continue_from"} & changes.keys():
         base = replace(base, duration=None, max_steps=None)
     if "model" in changes:
