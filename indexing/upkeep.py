@@ -27,8 +27,8 @@ _ROWS_PER_EXTRA_FRAGMENT = 50_000
 _UNINDEXED_KEPT = 2_000
 _ROWS_PER_EXTRA_UNINDEXED = 500
 # Of the columns that are filtered by these gain from an index: a tempo and a key together take 54 ms of a million rows
-# instead of 88. Ratings, lengths and tags gain nothing or lose.
-_SCALARS = {"id": "BTree", "tempo_bpm": "BTree", "key": "Bitmap"}
+# instead of 88, a date 20 instead of 59, a kind 5 instead of 42. Ratings, lengths and tags gain nothing or lose.
+_SCALARS = {"id": "BTree", "tempo_bpm": "BTree", "key": "Bitmap", "created_at": "BTree", "kind": "Bitmap"}
 # Each optimising adds a part to a vector index, and each part is searched: past this the index is made anew, which
 # also fits it to what the table has become.
 _SEGMENTS_KEPT = 8
