@@ -15,7 +15,7 @@ from generation.config import MusicGenConfig
 from generation.decoder import CACHE_BLOCK
 
 _BYTES: Final = {"float32": 4, "float16": 2, "bfloat16": 2}
-_MOST: Final = {"cpu": CPU_ROW_TILE, "metal": 32, "cuda": 128}
+_MOST: Final = {"cpu": CPU_ROW_TILE, "metal": 32, "cuda": 256}
 """Rows beyond which a step takes as much longer as there are more of them."""
 _SHARE: Final = 0.7  # of the memory; the rest is the system's, the kernels' and other programs'
 _DECODING: Final = 1 << 30  # the codec's work on 30 seconds of one clip

@@ -77,8 +77,8 @@ def test_little_memory_is_shared_by_few(monkeypatch: pytest.MonkeyPatch) -> None
         return batch_limit(LARGE, 30, backend=backend, dtype="float16", guided=True)
 
     assert limit(0.5) == 1
-    assert 1 < limit(12) < limit(40) < limit(140) <= 128
-    assert limit(2_000) == 128
+    assert 1 < limit(12) < limit(40) < limit(140) <= 256
+    assert limit(2_000) == 256
     assert limit(2_000, "metal") == 32
     assert limit(5, "cpu") < 4
 

@@ -1,0 +1,43 @@
+"""Clips that are decoded together sound as they do alone."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from generation import decoding
+from generation.config import EncodecConfig
+from generation.decoding import decode_clip, decode_clips
+from generation.encodec import Encodec
+
+
+@pytest.fixture(scope="module")
+def codec() -> Encodec:
+    mx.random.seed(2)
+    made = Encodec(EncodecConfig.tiny())
+    made.eval()
+    return made
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(("clips", "rows", "room"), [(5, 5, 2), (1, 4, 8), (3, 3, 1), (4, 4, 4)])
+def test_together_and_alone(
+    codec: Encodec, channels: int, clips: int, rows: int, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "_room", lambda _seconds: room)
+    config = EncodecConfig.tiny()
+    books = config.num_quantizers * channels
+    codes = list(np.random.default_rng(1).integers(0, config.codebook_size, (clips, books, 9)))
+    together = decode_clips(codec, config, codes, channels, rows=rows)
+    assert len(together) == clips
+    for one, own in zip(together, codes, strict=True):
+        alone = decode_clip(codec, config, own, channels)
+        assert one.shape == alone.shape == ((9 * 640, 2) if channels == 2 else (9 * 640,))
+        np.testing.assert_allclose(one, alone, atol=1e-5)
+
+
+def test_memory_bounds_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    for gigabytes, most in ((1, 1), (16, 3), (140, 28), (1000, 32)):
+        monkeypatch.setattr(decoding.batching, "device_memory", lambda gb=gigabytes: gb * 10**9)
+        assert decoding._room(10) == most

@@ -1,0 +1,189 @@
+"""The kernels of a decoder step: their twins make the ordinary loop's tokens, and on NVIDIA they equal their twins."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from generation import cuda_kernels, portable_kernels
+from generation.backend import backend_name
+from generation.compose import Voice, decode_steps, memories_for
+from generation.config import DecoderConfig, MelodyConfig
+from generation.decoder import MusicGenDecoder
+from generation.delay import UNKNOWN, DelayPattern
+from generation.quick_steps import suits
+from generation.sampling import SamplingSettings
+
+TEXT_DIM = 32
+SETTINGS = {
+    "greedy": SamplingSettings(temperature=0),
+    "sampled": SamplingSettings(top_k=20),
+    "all tokens, hot": SamplingSettings(top_k=0, temperature=1.7),
+    "without guidance": SamplingSettings(guidance=1, top_k=5),
+}
+on_nvidia = pytest.mark.skipif(backend_name() != "cuda", reason="there is no NVIDIA GPU")
+
+
+@pytest.fixture(scope="module")
+def decoder() -> MusicGenDecoder:
+    mx.random.seed(8)
+    made = MusicGenDecoder(DecoderConfig.tiny(), text_dim=TEXT_DIM)
+    made.eval()
+    return made
+
+
+def tokens(
+    voice: Voice,
+    known: npt.NDArray[np.int32],
+    settings: SamplingSettings,
+    *,
+    prefilled: int,
+    quick: bool,
+    first: int = 0,
+) -> npt.NDArray[np.int32]:
+    steps = decode_steps(
+        [voice],
+        known=known,
+        prefilled=prefilled,
+        seeds=list(range(len(known))),
+        settings=settings,
+        first=first,
+        kernels=portable_kernels if quick else None,
+    )
+    return np.array(list(steps))
+
+
+def plan(decoder: MusicGenDecoder, clips: int, frames: int, given: int) -> npt.NDArray[np.int32]:
+    pattern = DelayPattern.of(decoder.config.num_codebooks)
+    prompt = np.arange(4 * given, dtype=np.int32).reshape(4, given) % decoder.config.vocab_size
+    return np.stack([pattern.plan(frames, decoder.config.pad_token_id, prompt)] * clips)
+
+
+@pytest.mark.parametrize("fits", [True, False], ids=["few rows", "many rows"])
+@pytest.mark.parametrize("prefilled", [0, 6])
+@pytest.mark.parametrize("words", [(5,), (5, None, 9), (None,)], ids=str)
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_the_tokens_are_the_ordinary_loops(
+    decoder: MusicGenDecoder,
+    settings: SamplingSettings,
+    words: tuple[int | None, ...],
+    prefilled: int,
+    fits: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also with products of many rows, which go past the kernels for few."""
+    monkeypatch.setattr(portable_kernels, "fits", lambda *_: fits)
+    mx.random.seed(3)
+    states = [
+        None if n is None else decoder.project_text(mx.random.normal((1, n, TEXT_DIM)))[0] for n in words
+    ]
+    voice = Voice(decoder, memories_for(decoder, states, apart=False))
+    known = plan(decoder, len(words), frames=70, given=prefilled)
+    ordinary = tokens(voice, known, settings, prefilled=prefilled, quick=False, first=11)
+    quick = tokens(voice, known, settings, prefilled=prefilled, quick=True, first=11)
+    np.testing.assert_array_equal(quick, ordinary)
+    # What was known beforehand is kept: the delay pattern's pads at the end.
+    expected = known.transpose(2, 0, 1)[prefilled:]
+    np.testing.assert_array_equal(quick[expected != UNKNOWN], expected[expected != UNKNOWN])
+
+
+def test_states_before_the_tokens_are_seen() -> None:
+    """A melody model's prefix lies in the caches, before the first step's position."""
+    mx.random.seed(4)
+    config = dataclasses.replace(DecoderConfig.tiny(), cross_attention=False)
+    decoder = MusicGenDecoder(config, text_dim=config.hidden_size, melody=MelodyConfig())
+    prefix = mx.random.normal((2, 7, config.hidden_size))
+    voice = Voice(decoder, [], lambda _frame: prefix)
+    known = plan(decoder, 1, frames=20, given=0)
+    greedy = SamplingSettings(temperature=0)
+    ordinary = tokens(voice, known, greedy, prefilled=0, quick=False)
+    np.testing.assert_array_equal(tokens(voice, known, greedy, prefilled=0, quick=True), ordinary)
+    other = Voice(decoder, [], lambda _frame: -prefix)
+    assert (tokens(other, known, greedy, prefilled=0, quick=True) != ordinary).any()
+
+
+def test_the_cpu_does_without_them(decoder: MusicGenDecoder) -> None:
+    if backend_name() == "cpu":
+        assert not suits(decoder, [], SamplingSettings())
+
+
+def normal(*shape: int, scale: float = 1.0, dtype: mx.Dtype = mx.float16) -> mx.array:
+    return (mx.random.normal(shape) * scale).astype(dtype)
+
+
+def near(one: mx.array, other: mx.array, tolerance: float = 0.02) -> None:
+    ours, theirs = (np.array(a.astype(mx.float32)) for a in (one, other))
+    np.testing.assert_allclose(ours, theirs, atol=tolerance * max(1.0, float(np.abs(theirs).max())))
+
+
+def sizes(clips: int, room: int, known: int = 0, noise: int = 0) -> mx.array:
+    return mx.array([clips, room, known, noise], mx.int32)
+
+
+@on_nvidia
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16], ids=str)
+@pytest.mark.parametrize(("width", "outputs"), [(256, 768), (1024, 3072), (4096, 1024), (1024, 8192)])
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_project(rows: int, width: int, outputs: int, dtype: mx.Dtype) -> None:
+    x, weight = normal(rows, width, dtype=dtype), normal(outputs, width, scale=width**-0.5, dtype=dtype)
+    norm = 1 + normal(width, scale=0.1, dtype=dtype), normal(width, scale=0.1, dtype=dtype)
+    residual = normal(rows, outputs, dtype=dtype)
+    for options in ({}, {"norm": norm, "gelu": True}, {"residual": residual}, {"rows": max(1, rows // 2)}):
+        near(cuda_kernels.project(x, weight, **options), portable_kernels.project(x, weight, **options))
+
+
+@on_nvidia
+@pytest.mark.parametrize(
+    ("rows", "room", "length"), [(2, 512, 0), (2, 512, 1), (2, 512, 511), (1, 1536, 1500), (64, 256, 100)]
+)
+def test_attend(rows: int, room: int, length: int) -> None:
+    qkv = normal(rows, 3 * 1024)
+    caches = [normal(rows, 16, room, 64) for _ in range(2)]
+    copies = [mx.array(np.array(cache)) for cache in caches]
+    mx.eval(qkv, caches, copies)
+    clock = mx.array([length], mx.int32)
+    ours = cuda_kernels.attend(qkv, *caches, clock, sizes(rows, room))
+    near(ours, portable_kernels.attend(qkv, *copies, clock, sizes(rows, room)))
+    for cache, copy in zip(caches, copies, strict=True):
+        near(cache, copy, tolerance=0)
+
+
+@on_nvidia
+@pytest.mark.parametrize(("lengths", "repeats"), [([12], 2), ([5, 32], 2), ([1, 2], 1)])
+def test_cross(lengths: list[int], repeats: int) -> None:
+    clips = len(lengths)
+    x, queries, weight = normal(clips * repeats, 1024), normal(clips, 1024), normal(1024, 1024, scale=1 / 32)
+    keys, values = normal(clips, 16, 32, 64), normal(clips, 16, 32, 64)
+    given = (x, queries, keys, values, mx.array(lengths, mx.int32), weight)
+    near(cuda_kernels.cross(*given), portable_kernels.cross(*given))
+
+
+@on_nvidia
+@pytest.mark.parametrize(("clips", "repeats"), [(1, 2), (3, 1), (5, 2)])
+def test_embed(clips: int, repeats: int) -> None:
+    chosen = mx.random.randint(0, 2049, (clips, 4)).astype(mx.int32)
+    given = (chosen, normal(4 * 2049, 1024), normal(64, 1024), mx.array([5], mx.int32), sizes(clips, 64))
+    near(cuda_kernels.embed(*given, repeats=repeats), portable_kernels.embed(*given, repeats=repeats))
+
+
+@on_nvidia
+@pytest.mark.parametrize("clips", [1, 3, 256])
+@pytest.mark.parametrize("top_k", [0, 1, 250, 2047])
+@pytest.mark.parametrize(("guided", "greedy"), [(True, False), (False, False), (True, True)])
+def test_sample(clips: int, top_k: int, guided: bool, greedy: bool) -> None:
+    logits = normal(clips * (2 if guided else 1), 4 * 2048, scale=3)
+    known = np.full((6, clips, 4), UNKNOWN, np.int32)
+    known[4, :, 1] = 77
+    given = (logits, mx.random.gumbel((3, clips, 4, 2048)), mx.array(known), mx.array([7], mx.int32))
+    more = (sizes(clips, 64, known=3, noise=6), mx.array([3.0, 0.8]))
+    options = {"guided": guided, "greedy": greedy, "top_k": top_k}
+    ours, clock = cuda_kernels.sample(*given, *more, **options)
+    theirs, _ = portable_kernels.sample(*given, *more, **options)
+    # The last bit of a quotient may decide between two tokens.
+    assert np.mean(np.array(ours) == np.array(theirs)) > 0.99
+    assert (np.array(ours)[:, 1] == 77).all()
+    assert int(clock[0]) == 8
