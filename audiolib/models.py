@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """A checkpoint on this machine: `size` in bytes, `default` for the one that is used unasked."""
+    """A checkpoint on this machine: `size` in bytes, `default` for the one that is used unasked.
+
+    `family` is `mono`, `stereo`, `melody` or `stereo-melody`, `None` where its `config.json` cannot be read.
+    """
 
     model: str
+    family: str | None
     path: Path
     size: int
     license: str | None
@@ -27,10 +31,17 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelsInfo:
-    """How generation would run here. `why` says what chose the model; `problem` why there is none."""
+    """How generation would run here. `why` says what chose the model; `problem` why there is none.
+
+    `family` is `mono`, `stereo`, `melody` or `stereo-melody`; `geometry` tells the decoder's size,
+    `weights` how they are stored.
+    """
 
     model: str | None
     model_path: Path | None
+    family: str | None
+    geometry: str | None
+    weights: str | None
     why: str
     problem: str | None
     backend: str
@@ -62,6 +73,7 @@ class Models:
         return [
             ModelCard(
                 model=found.model_id,
+                family=_family(found.path),
                 path=Path(os.path.abspath(found.path)),
                 size=sum(file.stat().st_size for file in found.path.iterdir() if file.is_file()),
                 license=model_license(found.path, found.model_id),
@@ -78,18 +90,23 @@ class Models:
         """
         from generation.backend import describe_backend, prepare
         from generation.checkpoints import find_model, models_dirs
-        from generation.errors import ModelNotFoundError
+        from generation.errors import CheckpointError, ModelNotFoundError
 
         prepare()
         backend = describe_backend()
         found, problem = None, None
+        facts: dict[str, str] = {}
         try:
             found = find_model(model or self._settings.model)
-        except ModelNotFoundError as error:
+            facts = _facts(found.path)
+        except (ModelNotFoundError, CheckpointError) as error:
             problem = str(error)
         return ModelsInfo(
             model=found.model_id if found else None,
             model_path=Path(os.path.abspath(found.path)) if found else None,
+            family=facts.get("family"),
+            geometry=facts.get("geometry"),
+            weights=facts.get("weights"),
             why=_why(self._settings, model),
             problem=problem,
             backend=backend.name,
@@ -159,6 +176,33 @@ class Models:
         from generation.convert import convert
 
         return convert(folder, text_encoder=text_encoder, codec=codec, progress=progress)
+
+
+def _family(folder: Path) -> str | None:
+    from generation.checkpoints import load_config
+    from generation.errors import CheckpointError
+
+    try:
+        return load_config(folder).family
+    except CheckpointError:
+        return None
+
+
+def _facts(folder: Path) -> dict[str, str]:
+    """What kind of model a checkpoint is, and how it is stored; fails where it could not be loaded."""
+    from generation.checkpoints import load_config, stored_dtypes, weight_files
+
+    config = load_config(folder)
+    decoder, files = config.decoder, weight_files(folder)
+    size = sum(path.stat().st_size for path in files) / 1e6
+    return {
+        "family": config.family,
+        "geometry": f"{decoder.num_hidden_layers} layers of {decoder.hidden_size}, "
+        f"{decoder.num_attention_heads} heads, {decoder.num_codebooks} codebooks of {decoder.vocab_size}, "
+        f"{config.audio_encoder.sampling_rate} Hz",
+        "weights": f"{' and '.join(stored_dtypes(files))}, {size:,.0f} MB in {len(files)} "
+        f"{'file' if len(files) == 1 else 'shards'}",
+    }
 
 
 def _why(settings: Settings, model: str | None) -> str:

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,14 @@ PREFERRED = "facebook/musicgen-small"
 """What is used when nothing is named and it is on this machine already; else the starter."""
 
 STYLE_REFUSED = (
-    "MusicGen-Style cannot be used here: it hears a style with MERT, a model of another repository that is published "
-    "with code to be run. Use facebook/musicgen-melody, or let a clip go on from your music."
+    "MusicGen-Style cannot be used here, for it hears a style with MERT, a model that another repository publishes "
+    "with code to be run; use facebook/musicgen-melody, or let a clip go on from your music with --continue."
 )
 _STYLE = "facebook/musicgen-style"
 _MODEL_TYPES = ("musicgen", "musicgen_melody")
 _CHUNK = 1 << 20
+_LONGEST_HEAD = 100 << 20  # safetensors' own limit
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +234,27 @@ def weight_files(folder: Path) -> list[Path]:
             )
         )
     return [whole]
+
+
+def stored_dtypes(files: Sequence[Path]) -> list[str]:
+    """The number types of the tensors in safetensors files, by name; nothing but the files' heads is read.
+
+    Args:
+        files: From `weight_files`.
+
+    Raises:
+        CheckpointError: A head is broken.
+    """
+    kinds = set()
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                head = json.loads(file.read(min(length, _LONGEST_HEAD)))
+            kinds |= {tensor["dtype"] for name, tensor in head.items() if name != "__metadata__"}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{path} cannot be read as safetensors.") from error
+    return sorted(_DTYPES.get(kind, str(kind)) for kind in kinds)
 
 
 def load_tensors(folder: Path) -> dict[str, mx.array]:

@@ -242,6 +242,12 @@ class MusicGenConfig:
             f"the codec has {codec.num_quantizers} codebooks a channel, the decoder {decoder.num_codebooks} in all",
         )
 
+    @property
+    def family(self) -> str:
+        """`mono`, `stereo`, `melody` or `stereo-melody`: which of the published kinds it is."""
+        kinds = ["stereo"] * (self.decoder.audio_channels == 2) + ["melody"] * (self.melody is not None)
+        return "-".join(kinds) or "mono"
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read a parsed `config.json`.

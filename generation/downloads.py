@@ -56,9 +56,9 @@ def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None)
         raise DownloadError(
             f"{name!r} is no repository; name it as owner/name, as in facebook/musicgen-small."
         )
+    check_usable(repository)
     if constants.HF_HUB_OFFLINE:
         raise DownloadError("HF_HUB_OFFLINE is set, so nothing is downloaded; unset it and try again.")
-    check_usable(repository)
     target = models_dirs()[0] / repository.split("/")[1]
     options: dict[str, Any] = {} if progress is None else {"tqdm_class": _reporter(progress)}
     try:

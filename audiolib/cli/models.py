@@ -31,6 +31,7 @@ def list_command(as_json: bool) -> None:
             (
                 output.Column(title=""),
                 output.Column(title="model", style={"bold": True}),
+                output.Column(title="family"),
                 output.Column(title="size", right=True),
                 output.Column(title="license"),
                 output.Column(title="path"),
@@ -39,6 +40,7 @@ def list_command(as_json: bool) -> None:
                 (
                     "*" if card.default else "",
                     card.model,
+                    card.family or "unreadable",
                     f"{card.size / 1e6:,.0f} MB",
                     card.license or "unknown",
                     output.short_path(card.path),
@@ -66,6 +68,10 @@ def info_command(model: str | None, as_json: bool) -> None:
         [
             ("model", info.model or f"none: {info.problem}"),
             *([("path", output.short_path(info.model_path))] if info.model_path else []),
+            *([("family", info.family)] if info.family else []),
+            *([("decoder", info.geometry)] if info.geometry else []),
+            *([("weights", info.weights)] if info.weights else []),
+            *([("problem", info.problem)] if info.model and info.problem else []),
             ("chosen by", info.why),
             ("backend", info.backend),
             ("device", info.device),
