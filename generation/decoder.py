@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import mlx.core as mx
 from mlx import nn
 
 from generation.config import DecoderConfig, MelodyConfig
-from generation.layers import Linear, activation, join_heads, sinusoidal_positions, split_heads
+from generation.layers import Linear, SplitLinear, activation, join_heads, sinusoidal_positions, split_heads
 
 CACHE_BLOCK = 256
 """Positions by which a cache grows: about five seconds."""
@@ -67,12 +68,14 @@ class TextMemory:
         states: Projected text states `(rows, S, D)`, zero where padded.
         mask: `(rows, 1, 1, S)`, true where a key may be attended to; None is everywhere.
         layers: Keys and values `(rows, H, S, d)` of each layer, made once by `MusicGenDecoder.remember`.
+        merged: The same multiplied into the layers' weights, where `generation.cpu_steps` made it.
     """
 
     rows: tuple[int, int]
     states: mx.array
     mask: mx.array | None = None
     layers: list[tuple[mx.array, mx.array]] = field(default_factory=list)
+    merged: list[tuple[mx.array, mx.array]] = field(default_factory=list)
 
 
 class SelfAttention(nn.Module):
@@ -145,7 +148,7 @@ class Block(nn.Module):
             self.cross_attn = CrossAttention(config)
             self.cross_attn_norm = nn.LayerNorm(dim)
         self.fc1 = Linear(dim, config.ffn_dim, bias=False)
-        self.fc2 = Linear(config.ffn_dim, dim, bias=False)
+        self.fc2: Linear | SplitLinear = Linear(config.ffn_dim, dim, bias=False)
         self.ffn_norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(config.dropout)  # does nothing outside training
         self._activation = config.activation_function
@@ -159,8 +162,20 @@ class Block(nn.Module):
         return x + self.dropout(self.fc2(activation(self._activation, self.fc1(self.ffn_norm(x)))))
 
 
+class StepFunction(Protocol):
+    """A faster way to the logits after tokens `(B, K, 1)`: `(B, K, V)`; guided, as many rows without text follow."""
+
+    def __call__(
+        self, tokens: mx.array, memories: list[TextMemory], cache: list[KVCache], *, guided: bool
+    ) -> mx.array:
+        """The logits; the cache goes on by one position."""
+        ...
+
+
 class MusicGenDecoder(nn.Module):
     """Tokens of all codebooks up to a step -> logits of all codebooks for the next."""
+
+    quick_step: StepFunction | None = None
 
     def __init__(self, config: DecoderConfig, text_dim: int, melody: MelodyConfig | None = None) -> None:
         super().__init__()
@@ -233,10 +248,9 @@ class MusicGenDecoder(nn.Module):
         guided: bool,
         prefix: mx.array | None = None,
     ) -> mx.array:
-        """Logits of the step after tokens `(B, K, T)`: `(B, K, V)`; `guided` adds as many rows without text.
-
-        The one function of the decoding loop: what makes steps faster on a backend takes its place.
-        """
+        """Logits of the step after tokens `(B, K, T)`: `(B, K, V)`; `guided` adds as many rows without text."""
+        if self.quick_step is not None and tokens.shape[2] == 1 and prefix is None:
+            return self.quick_step(tokens, memories, cache, guided=guided)
         rows = mx.concatenate([tokens, tokens]) if guided else tokens
         hidden = self.hidden(rows, memories, cache, prefix=prefix)[:, -1:]
         return self.logits(hidden)[:, :, 0]

@@ -32,6 +32,28 @@ class Linear(nn.Linear):
         return out[:count].reshape(*x.shape[:-1], out.shape[-1])
 
 
+class SplitLinear(nn.Module):
+    """A `Linear` without bias whose weights lie in parts of neighbouring inputs, `(P, D_out, D_in / P)`.
+
+    On the CPU a product of few rows with 4,096 inputs takes nearly twice as long as four with 1,024 and their sum.
+    """
+
+    def __init__(self, linear: Linear, parts: int) -> None:
+        super().__init__()
+        rows, columns = linear.weight.shape
+        self.weight = mx.contiguous(linear.weight.reshape(rows, parts, columns // parts).swapaxes(0, 1))
+        self.row_tile = linear.row_tile
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """`(..., D_in) -> (..., D_out)`."""
+        parts, out, columns = self.weight.shape
+        rows = x.reshape(-1, parts * columns)
+        count, tile = rows.shape[0], self.row_tile or rows.shape[0]
+        rows = mx.pad(rows, [(0, -count % tile), (0, 0)]).reshape(-1, tile, parts, columns).swapaxes(1, 2)
+        whole: mx.array = (rows @ self.weight.swapaxes(1, 2)).sum(axis=1)
+        return whole.reshape(-1, out)[:count].reshape(*x.shape[:-1], out)
+
+
 def split_heads(x: mx.array, heads: int) -> mx.array:
     """`(B, T, H * d) -> (B, H, T, d)`."""
     batch, length, width = x.shape

@@ -30,10 +30,10 @@ from generation.composition import (
     plan_clips,
 )
 from generation.config import MusicGenConfig
+from generation.cpu_steps import prepare_decoder
 from generation.delay import DelayPattern
 from generation.errors import GenerationError, InvalidRequestError
 from generation.finish import within_full_scale
-from generation.layers import Linear
 from generation.melody import Chroma
 from generation.parts import Parts, load_parts
 from generation.quantise import quantise
@@ -104,9 +104,7 @@ class MusicGen:
         self.license = checkpoints.model_license(folder, model_id)
         self._exact = self.backend == "cpu" and dtype == "float32"
         if self._exact:
-            for module in parts.decoder.modules():
-                if isinstance(module, Linear):
-                    module.row_tile = backend.CPU_ROW_TILE
+            prepare_decoder(parts.decoder)
 
     @classmethod
     def from_pretrained(

@@ -14,6 +14,7 @@ import pytest
 
 from generation.checkpoints import load_config
 from generation.compose import memories_for
+from generation.cpu_steps import prepare_decoder
 from generation.parts import load_parts
 from generation.sampling import SamplingSettings
 from generation.windows import compose_codes
@@ -94,11 +95,14 @@ def test_musicgen_small(
     np.testing.assert_array_equal(ours, codes)
     ours = np.array(parts.codec.decode(mx.array(codes)))[..., 0]
     np.testing.assert_allclose(ours, samples[:, 0], atol=TOLERANCE)
-    made = compose_codes(
-        parts.decoder,
-        memories,
-        frames=STEPS - 3,
-        seeds=[0, 0],
-        settings=SamplingSettings(temperature=0, guidance=3.0),
-    )
-    np.testing.assert_array_equal(made, np.concatenate(found))
+    # The ordinary steps, and those of the CPU.
+    for prepare in (lambda decoder: None, prepare_decoder):
+        prepare(parts.decoder)
+        made = compose_codes(
+            parts.decoder,
+            memories,
+            frames=STEPS - 3,
+            seeds=[0, 0],
+            settings=SamplingSettings(temperature=0, guidance=3.0),
+        )
+        np.testing.assert_array_equal(made, np.concatenate(found))

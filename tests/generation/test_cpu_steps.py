@@ -1,0 +1,144 @@
+"""The CPU's own steps against the ordinary ones: the same logits, whatever stands before and beside a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from generation.compose import memories_for
+from generation.config import DecoderConfig, MusicGenConfig
+from generation.cpu_steps import prepare_decoder
+from generation.decoder import MusicGenDecoder
+from generation.layers import Linear, SplitLinear
+from generation.musicgen import MusicGen
+
+CONFIG = DecoderConfig(
+    vocab_size=64,
+    hidden_size=256,
+    ffn_dim=3072,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    pad_token_id=64,
+    bos_token_id=64,
+)
+TOLERANCE = 1e-5
+
+
+def decoders(config: DecoderConfig = CONFIG) -> tuple[MusicGenDecoder, MusicGenDecoder]:
+    """The same random weights twice: as they are, and prepared for the CPU."""
+    pair = []
+    for _ in range(2):
+        mx.random.seed(3)
+        decoder = MusicGenDecoder(config, text_dim=config.hidden_size)
+        for norm in [module for module in decoder.modules() if "bias" in module and "weight" in module]:
+            norm.weight = 1 + 0.3 * mx.random.normal(norm.weight.shape)
+            norm.bias = 0.3 * mx.random.normal(norm.bias.shape)
+        pair.append(decoder.eval())
+    prepare_decoder(pair[1])
+    return pair[0], pair[1]
+
+
+def texts(*lengths: int | None) -> list[mx.array | None]:
+    """Text states of clips; None for one without."""
+    return [None if n is None else mx.random.normal((n, 256), key=mx.random.key(n)) for n in lengths]
+
+
+@pytest.mark.parametrize("guided", [True, False])
+@pytest.mark.parametrize("before", [1, 9])
+# Texts of more words than half a head's width go through the weights themselves.
+@pytest.mark.parametrize("lengths", [(7,), (None,), (5, None, 40, 12), (None, 3)], ids=str)
+def test_the_logits_are_the_ordinary_ones(lengths: tuple[int | None, ...], before: int, guided: bool) -> None:
+    tokens = mx.random.randint(0, 65, (len(lengths), 4, before + 5), key=mx.random.key(1))
+    found = []
+    for decoder in decoders():
+        memories, cache = memories_for(decoder, texts(*lengths), apart=True), decoder.new_cache()
+        steps = [tokens[:, :, :before], *[tokens[:, :, before + i, None] for i in range(5)]]
+        made = [decoder.next_logits(step, memories, cache, guided=guided) for step in steps]
+        found.append(np.array(mx.stack(made)))
+        assert cache[0].length == before + 5
+    assert found[0].shape == (6, len(lengths) * (2 if guided else 1), 4, 64)
+    np.testing.assert_allclose(found[1], found[0], atol=TOLERANCE * np.abs(found[0]).max())
+
+
+def test_a_clip_has_the_same_bits_in_any_company() -> None:
+    _, decoder = decoders()
+    tokens = mx.random.randint(0, 65, (4, 4, 6), key=mx.random.key(1))
+    words = texts(5, None, 40, 12)
+
+    def run(clips: list[int]) -> np.ndarray:
+        memories = memories_for(decoder, [words[i] for i in clips], apart=True)
+        cache, rows = decoder.new_cache(), tokens[mx.array(clips)]
+        made = [decoder.next_logits(rows[:, :, i, None], memories, cache, guided=True) for i in range(6)]
+        return np.array(mx.stack(made)).reshape(6, 2, len(clips), -1)
+
+    together = run([0, 1, 2, 3])
+    for i in range(4):
+        np.testing.assert_array_equal(run([i])[:, :, 0], together[:, :, i])
+    np.testing.assert_array_equal(run([3, 1])[:, :, 0], together[:, :, 3])
+
+
+def test_positions_go_on_past_their_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("generation.cpu_steps._POSITIONS", 4)
+    tokens = mx.random.randint(0, 65, (1, 4, 11), key=mx.random.key(1))
+    found = []
+    for decoder in decoders():
+        cache = decoder.new_cache()
+        made = [decoder.next_logits(tokens[:, :, i, None], [], cache, guided=False) for i in range(11)]
+        found.append(np.array(mx.stack(made)))
+    np.testing.assert_allclose(found[1], found[0], atol=TOLERANCE * np.abs(found[0]).max())
+
+
+@pytest.mark.parametrize("rows", [1, 8, 11])
+@pytest.mark.parametrize("tile", [None, 8])
+def test_a_product_in_parts(rows: int, tile: int | None) -> None:
+    linear = Linear(96, 40, bias=False)
+    linear.row_tile = tile
+    x = mx.random.normal((1, rows, 96), key=mx.random.key(2))
+    split = SplitLinear(linear, 3)
+    assert split.weight.shape == (3, 40, 32)
+    np.testing.assert_allclose(np.array(split(x)), np.array(linear(x)), atol=1e-6)
+
+
+def test_a_loaded_model_has_them(tiny_model: MusicGen) -> None:
+    if tiny_model.backend == "cpu":
+        assert tiny_model.parts.decoder.quick_step is not None
+
+
+def test_greedy_tokens_are_those_of_transformers(
+    make_reference: Callable[..., Any], store_reference: Callable[..., Path], tmp_path: Path
+) -> None:
+    import torch
+
+    reference = make_reference(decoder={"hidden_size": 64, "ffn_dim": 1792}, seed=11)
+    ids = [5, 17, 40, 1]
+    seen: list[np.ndarray] = []
+    decode = reference.audio_encoder.decode
+    reference.audio_encoder.decode = lambda codes, *rest, **more: (
+        seen.append(codes[0].numpy()) or decode(codes, *rest, **more)
+    )
+    with torch.no_grad():
+        given = torch.tensor([ids])
+        reference.generate(
+            input_ids=given,
+            attention_mask=torch.ones_like(given),
+            do_sample=False,
+            guidance_scale=3.0,
+            max_new_tokens=40,
+        )
+    model = MusicGen.from_pretrained(store_reference(reference, tmp_path), dtype="float32")
+    model.tokenizer = type("Fixed", (), {"encode": lambda self, text: ids})()
+    (clip,) = model.compose(["anything"], seeds=[0], max_steps=40, temperature=0.0, guidance=3.0)
+    np.testing.assert_array_equal(clip.codes, seen[0][0])
+
+
+def test_what_is_not_made_for_it_is_left_alone() -> None:
+    config = MusicGenConfig.tiny().decoder
+    decoder = MusicGenDecoder(config, text_dim=config.hidden_size)
+    decoder.heads = decoder.heads.to_quantized(group_size=32, bits=8)
+    prepare_decoder(decoder)
+    assert decoder.quick_step is None
