@@ -58,12 +58,21 @@ def read_codes(path: Path) -> StoredCodes | None:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             codec, melody = archive.get("codec"), archive.get("melody")
             return StoredCodes(
                 codes=archive["codes"],
                 codec=None if codec is None else codec.astype(np.uint8).tobytes().decode("ascii"),
                 melody=melody,
             )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ):
         return None

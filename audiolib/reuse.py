@@ -97,6 +97,7 @@ class Wish:
         parts = {name: getattr(request, name) for name in (*_SAMPLING, "sample_rate")}
         parts |= {"words": _words(self.prompt), "model": self.model_id, "format": self.audio_format}
         parts |= {"seconds": self.seconds, "tags": sorted(tag.casefold() for tag in request.tags)}
+        parts |= {"weights": request.model_weights, "context": request.context}
         parts |= {"finish": asdict(request.finish), "samples": request.sample_format}
         parts |= {"filters": asdict(self.filters) if self.filters else None}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
@@ -115,6 +116,7 @@ class Wish:
             and all(getattr(request, name) in (None, made_with[name]) for name in _SAMPLING)
             and request.sample_rate in (None, clip.sample_rate)
             and _stored_alike(request, recipe)
+            and _made_alike(request, recipe)
             and self.audio_format in (None, clip.path.suffix.lower().removeprefix("."))
             and {tag.casefold() for tag in request.tags} <= {tag.casefold() for tag in clip.tags}
             and (not self.filters or self.filters.matches({**clip.to_json(), "has_speech": clip.has_speech}))
@@ -254,6 +256,14 @@ def _stored_alike(request: GenerationRequest, recipe: Recipe | None) -> bool:
         return False
     finish, stored_as = request.finish.resolved(), recipe.sample_format or "pcm16"
     return finish in (AS_IT_IS, recipe.finish) and request.sample_format in (None, stored_as)
+
+
+def _made_alike(request: GenerationRequest, recipe: Recipe | None) -> bool:
+    """Whether it was made from words alone, and with the weights and the context that are asked for, where any are."""
+    if recipe is None or recipe.conditioned:
+        return False
+    weights = None if request.model_weights is None else tuple(request.model_weights)
+    return weights in (None, recipe.model_weights) and request.context in (None, recipe.context)
 
 
 def _length(sidecar: Sidecar) -> float:

@@ -12,6 +12,7 @@ from audiolib.prompts import clean_prompt, clean_tags
 
 _MAX_SEED: Final = (1 << 63) - 1  # the largest that fits the index
 _MAX_NUMBER: Final = 1 << 31
+_MOST_MODELS: Final = 16
 _MAX_NAME: Final = 300  # characters of a model's or a backend's name
 _EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -59,10 +60,15 @@ def _checked(recipe: Recipe) -> Recipe:
     clean_prompt(recipe.prompt)
     values: dict[str, Any] = asdict(recipe)
     for name, value in values.items():
-        if isinstance(value, str) and name != "prompt":
-            _name(value)
-        if isinstance(value, int) and name != "seed" and abs(value) > _MAX_NUMBER:
-            raise ValueError(f"{name!r} is out of range")
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, str) and name != "prompt":
+                _name(item)
+            if isinstance(item, int) and name != "seed" and abs(item) > _MAX_NUMBER:
+                raise ValueError(f"{name!r} is out of range")
+    if len({len(recipe.models), len(recipe.model_weights), len(recipe.model_digests)}) != 1:
+        raise ValueError("not every model has a weight and a digest")
+    if len(recipe.models) > _MOST_MODELS or recipe.given_frames < 0:
+        raise ValueError("a number is out of range")
     if not 0 <= recipe.seed <= _MAX_SEED:
         raise ValueError("'seed' is out of range")
     if recipe.parent_id is not None and not ID_PATTERN.fullmatch(recipe.parent_id):

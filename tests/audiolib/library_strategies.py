@@ -1,5 +1,6 @@
 """Hypothesis strategies for the library's values."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -11,7 +12,8 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 maybe_text = st.none() | texts
 ids = st.from_regex(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", fullmatch=True)
 
-recipes = st.builds(
+several = st.lists(st.tuples(texts, finite, texts), max_size=3)
+plain_recipes = st.builds(
     Recipe,
     prompt=texts,
     model=texts,
@@ -28,6 +30,22 @@ recipes = st.builds(
     dtype=texts,
     audiolib_version=texts,
     parent_id=st.none() | ids,
+)
+recipes = st.builds(
+    lambda recipe, models, **conditions: replace(
+        recipe,
+        models=tuple(name for name, _, _ in models),
+        model_weights=tuple(weight for _, weight, _ in models),
+        model_digests=tuple(digest for _, _, digest in models),
+        **conditions,
+    ),
+    recipe=plain_recipes,
+    models=several,
+    bits=st.sampled_from([None, 4, 8]),
+    continued_from=maybe_text,
+    given_frames=st.integers(0, 30_000),
+    melody_from=maybe_text,
+    context=st.none() | finite,
 )
 
 clips = st.builds(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from library_files import bare_clip
-from library_strategies import clips, recipes
+from library_strategies import clips, plain_recipes, recipes
 
 from audiolib.clip import Clip, Recipe, SearchHit
 
@@ -21,6 +21,12 @@ FIELDS = (
     "sha256 audio_sha256 license"
 ).split()
 
+OLD_RECIPE = (
+    "prompt model weights_digest seed temperature top_k top_p guidance steps duration batch_size backend dtype "
+    "audiolib_version parent_id"
+).split()
+NUMBERS = "seed temperature top_k top_p guidance steps duration batch_size".split()
+
 
 @given(clips)
 def test_a_clip_survives_json(clip: Clip) -> None:
@@ -30,6 +36,26 @@ def test_a_clip_survives_json(clip: Clip) -> None:
 @given(recipes)
 def test_a_recipe_survives_json(recipe: Recipe) -> None:
     assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@given(plain_recipes)
+def test_a_recipe_has_what_it_always_had(recipe: Recipe) -> None:
+    """What few clips have is left out, so that recipes of older versions are the same as today's."""
+    document = recipe.to_json()
+    assert list(document) == OLD_RECIPE
+    assert Recipe.from_json(document) == recipe
+    assert not recipe.conditioned
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("given_frames", "10"), ("models", "a"), ("model_weights", [1, "2"]), ("model_weights", [True])],
+)
+def test_what_few_recipes_have_is_checked_too(field: str, value: object) -> None:
+    document = dict.fromkeys(OLD_RECIPE, "x") | dict.fromkeys(NUMBERS, 1) | {"parent_id": None}
+    assert Recipe.from_json(document).prompt == "x"
+    with pytest.raises(ValueError, match=repr(field)):
+        Recipe.from_json({**document, field: value})
 
 
 @given(clips, st.none() | st.floats(0, 1))
