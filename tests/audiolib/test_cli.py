@@ -98,7 +98,7 @@ class TestGenerate:
         assert Path(str(clip["path"])).is_relative_to(tmp_path / "data")
 
     def test_people_see_title_path_and_seed(self, cli: Run) -> None:
-        result = cli("generate", "calm piano", *SHORT, "--seed", "7")
+        result = cli("generate", "calm piano", *SHORT, "--seed", "7", "--normalize", "peak")
         assert result.exit_code == 0
         title, path, details = result.stdout.splitlines()
         assert title == "calm piano"
