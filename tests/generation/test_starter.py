@@ -16,7 +16,7 @@ from generation.training.language_model import named_arrays
 from generation.training.report_codec import melody_errors
 from generation.training.starter.evaluate import evaluate
 from generation.training.starter.judge import faults
-from generation.training.starter.prompts import BRIGHTNESS, PACE, PAIRS
+from generation.training.starter.prompts import BRIGHTNESS, DRUMS, PACE, PAIRS
 
 STARTER = Path(__file__).parents[2] / "mlx-models" / "starter"
 PROMPTS = ["calm piano", "happy rock with drums", "dark slow strings", "fast bright bells"]
@@ -88,13 +88,12 @@ def test_its_sampling_defaults_are_its_own(starter: MusicGen) -> None:
     assert starter.settings.top_k == stored["top_k"]
 
 
-@pytest.mark.slow  # two minutes of CPU time: 80 clips of 6 seconds
-def test_it_follows_pace_and_brightness(starter: MusicGen) -> None:
-    """Drums are not held to the goal of 70 %: they do not reach it reliably (its card has the figures)."""
-    pairs = [pair for pair in PAIRS if pair.measure in (PACE, BRIGHTNESS)]
-    prompts = [prompt.text for pair in pairs for prompt in (pair.higher, pair.lower)]
+@pytest.mark.slow  # three minutes of CPU time: 120 clips of 6 seconds
+def test_it_follows_pace_brightness_and_drums(starter: MusicGen) -> None:
+    """The goal of its card, 70 % of 20 pairs each, with other seeds and lengths than the card's."""
+    prompts = list(dict.fromkeys(prompt.text for pair in PAIRS for prompt in (pair.higher, pair.lower)))
     clips = dict(zip(prompts, starter.generate(prompts, duration=6, seed=500), strict=True))
     assert faults(list(clips.values())) == {"silent": 0, "clipped": 0, "not_finite": 0}
-    shares = evaluate(clips.__getitem__, pairs=pairs, sampling_rate=starter.sampling_rate).shares
-    assert len(pairs) == 40
-    assert min(shares[PACE], shares[BRIGHTNESS]) >= 0.7
+    shares = evaluate(clips.__getitem__, sampling_rate=starter.sampling_rate).shares
+    assert set(shares) == {PACE, BRIGHTNESS, DRUMS}
+    assert min(shares.values()) >= 0.7
