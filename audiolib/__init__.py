@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from audiolib.models import Models
     from audiolib.outputs import Destination
     from audiolib.promptfiles import BatchLine, read_prompt_file
+    from audiolib.ranking import Score, Take
     from audiolib.requests import GenerationRequest
     from audiolib.reuse import REUSE_SCORE, ReusedOrMade
     from audiolib.statistics import LibraryStats
@@ -51,8 +52,10 @@ __all__ = [
     "OnProgress",
     "Recipe",
     "ReusedOrMade",
+    "Score",
     "SearchHit",
     "SoundFinish",
+    "Take",
     "TrashedClip",
     "Waveform",
     "__version__",
@@ -84,8 +87,10 @@ _HOMES = {
     "REUSE_SCORE": "audiolib.reuse",
     "Recipe": "audiolib.clip",
     "ReusedOrMade": "audiolib.reuse",
+    "Score": "audiolib.ranking",
     "SearchHit": "audiolib.clip",
     "SoundFinish": "generation.finish",
+    "Take": "audiolib.ranking",
     "TrashedClip": "audiolib.trash",
     "Waveform": "audiolib.waveform",
     "__version__": "audiolib.version",

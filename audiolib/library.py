@@ -7,10 +7,11 @@ from audiolib.facade.finding import Finding
 from audiolib.facade.importing import Importing
 from audiolib.facade.keeping import Keeping
 from audiolib.facade.making import Making
+from audiolib.facade.ranking import Ranking
 from audiolib.facade.surveying import Surveying
 
 
-class AudioLibrary(Making, Batching, Finding, Importing, Curating, Surveying, Exporting, Keeping):
+class AudioLibrary(Making, Batching, Ranking, Finding, Importing, Curating, Surveying, Exporting, Keeping):
     """A folder of clips that can be added to, searched and made again.
 
     Args:

@@ -134,7 +134,7 @@ class GenerationRequest:
             InvalidInputError: Something in it makes no sense.
         """
         duration, max_steps = self._checked_length(max_duration)
-        seed = secrets.randbelow(_SEEDS) if self.seed is None else self.seed
+        seed = fresh_seed() if self.seed is None else self.seed
         if not 0 <= seed <= _MAX_SEED:
             raise InvalidInputError(
                 f"The seed {seed} is out of range. Use a whole number from 0 to 2^63 - 1."
@@ -217,6 +217,11 @@ class GenerationRequest:
             raise InvalidInputError(f"A sample rate of {rate} Hz makes no sense. Use 8000 to 192000.")
         if self.audio_format == "mp3" and rate not in _MP3_RATES:
             raise InvalidInputError(f"MP3 knows no sample rate of {rate} Hz. Use 32000, 44100 or 48000.")
+
+
+def fresh_seed() -> int:
+    """Return a seed that was drawn by chance, short enough to read out."""
+    return secrets.randbelow(_SEEDS)
 
 
 def seconds_of(steps: int) -> float:

@@ -237,24 +237,39 @@ class Studio:
             GenerationError: A clip could not be made.
             OSError: It could not be written.
         """
-        from audiolib.recording import write_clip
-
         for place in places:
             place.check()
-        for number, made in self.make_all(checked, progress=progress, failed=failed, hear=hear):
-            request = checked[number]
-            scratch = places[number].scratch(request.audio_format)
+        for number, made in self.make_all(checked, progress=progress, failed=failed):
             try:
-                clip = write_clip(scratch, made, request, clip_id=new_id())
-                path = places[number].place(scratch, prompt=request.prompt, move=True)
+                clip = self.write(made, checked[number], places[number])
             except Exception as error:
                 if failed is None or not concerns_one_clip(error):
                     raise
                 failed(number, error)
                 continue
-            finally:
-                scratch.unlink(missing_ok=True)
-            yield number, replace(clip, path=Path(os.path.abspath(path)))
+            yield number, clip
+
+    def write(self, made: MadeAudio, request: GenerationRequest, place: Destination) -> Clip:
+        """Write a clip as a plain file.
+
+        Args:
+            made: Its sound.
+            request: What was asked for.
+            place: Where it goes.
+
+        Raises:
+            AudioError: Its audio cannot be written.
+            OSError: A file cannot be written.
+        """
+        from audiolib.recording import write_clip
+
+        scratch = place.scratch(request.audio_format)
+        try:
+            clip = write_clip(scratch, made, request, clip_id=new_id())
+            path = place.place(scratch, prompt=request.prompt, move=True)
+        finally:
+            scratch.unlink(missing_ok=True)
+        return replace(clip, path=Path(os.path.abspath(path)))
 
     def check_all(self, requests: Sequence[GenerationRequest]) -> Sequence[GenerationRequest]:
         """Return the requests cleaned, before anything is made or written.

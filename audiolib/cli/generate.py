@@ -12,6 +12,7 @@ import click
 
 from audiolib.cli import output
 from audiolib.cli.batches import BatchRun, batch_options, read_lines
+from audiolib.cli.best import Choice, best_options, make_best
 from audiolib.cli.conditioning import conditioning_options
 from audiolib.cli.filters import reuse_filter_options
 from audiolib.cli.options import (
@@ -67,6 +68,7 @@ def _score(context: click.Context, parameter: click.Parameter, value: str | None
 @bits_option
 @click.option("--seed", type=int, help="Where chance starts from; drawn fresh and recorded by default.")
 @batch_options
+@best_options
 @sampling_options
 @click.option(
     "--output", "file", type=click.Path(path_type=Path), help="Write the clip to this file as well."
@@ -101,6 +103,7 @@ def generate_command(
     from_file: Path | None,
     count: int,
     again: bool,
+    choice: Choice | None,
     seed: int | None,
     file: Path | None,
     output_dir: Path | None,
@@ -119,18 +122,30 @@ def generate_command(
     wanted_format = destination.audio_format(audio_format) if destination else audio_format
     options["audio_format"] = wanted_format or "wav"
     lines = _lines(prompt, from_file, count, seed, options)
-    if again and (from_file is None or reuse is not None):
-        raise click.UsageError("--again makes all clips of a file, so it goes with --from-file alone.")
-    if file is not None and len(lines) > 1:
-        raise click.UsageError("--output takes one clip. Use --output-dir with --prefix for several.")
-    if reuse is None and filters:
-        raise click.UsageError(
-            "--rating, --loudness and the like choose among clips, so they need --reuse. "
-            "The loudness to normalize to is --lufs."
-        )
-    if reuse is not None and no_index:
-        raise click.UsageError("--reuse looks into the library, so --no-index cannot be added.")
+    _check_usage(
+        clips=len(lines) if choice is None else choice.keep,
+        from_file=from_file is not None,
+        again=again,
+        choice=choice,
+        file=file,
+        reuse=reuse,
+        filters=filters,
+        no_index=no_index,
+    )
     library = open_library(library_path)
+    if choice is not None:
+        make_best(
+            library,
+            choice,
+            prompt=lines[0].request.prompt,
+            count=count,
+            index=not no_index,
+            destination=destination,
+            as_json=as_json,
+            play=play,
+            options={**options, "seed": seed},
+        )
+        return
     if reuse is None and (from_file is not None or len(lines) > 1):
         run = BatchRun(
             library, lines, destination=destination, index=not no_index, as_json=as_json, play=play
@@ -149,6 +164,35 @@ def generate_command(
             _print(found, written, took)
     if not as_json:
         _hint(requests[-1], stored=destination is None or not no_index)
+
+
+def _check_usage(
+    *,
+    clips: int,
+    from_file: bool,
+    again: bool,
+    choice: Choice | None,
+    file: Path | None,
+    reuse: float | None,
+    filters: "Filters",
+    no_index: bool,
+) -> None:
+    """Refuse options that do not go together."""
+    if choice is not None and (from_file or reuse is not None):
+        raise click.UsageError(
+            "--keep chooses among the clips of one prompt, without --from-file and --reuse."
+        )
+    if again and (not from_file or reuse is not None):
+        raise click.UsageError("--again makes all clips of a file, so it goes with --from-file alone.")
+    if file is not None and clips > 1:
+        raise click.UsageError("--output takes one clip. Use --output-dir with --prefix for several.")
+    if reuse is None and filters:
+        raise click.UsageError(
+            "--rating, --loudness and the like choose among clips, so they need --reuse. "
+            "The loudness to normalize to is --lufs."
+        )
+    if reuse is not None and no_index:
+        raise click.UsageError("--reuse looks into the library, so --no-index cannot be added.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

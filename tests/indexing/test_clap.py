@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clap_files import write_tiny_clap
 
 from indexing.clap import CANDIDATES, SAMPLING_RATE, ClapEncoder, load_clap
 from indexing.errors import EmbedderUnavailableError, IndexingError
@@ -26,52 +27,8 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with a random CLAP of a few thousand parameters called `larger_clap_general`."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import (
-        ClapConfig,
-        ClapFeatureExtractor,
-        ClapModel,
-        ClapProcessor,
-        PreTrainedTokenizerFast,
-    )
-
     folder = tmp_path_factory.mktemp("models")
-    words = ["<s>", "<pad>", "</s>", "<unk>", "calm", "piano", "loud", "drums", "a", "dog"]
-    special = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token"), words[:4], strict=True))
-    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token=words[3]))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    config = ClapConfig(
-        text_config={
-            "vocab_size": len(words),
-            "hidden_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 16,
-            "projection_dim": 8,
-        },
-        audio_config={
-            "hidden_size": 8,
-            "patch_embeds_hidden_size": 4,
-            "depths": [1, 1],
-            "num_attention_heads": [1, 1],
-            "num_hidden_layers": 2,
-            "spec_size": 256,
-            "num_mel_bins": 64,
-            "window_size": 8,
-            "projection_dim": 8,
-        },
-        projection_dim=8,
-    )
-    make_processor: Any = ClapProcessor  # they have no types
-    make_tokenizer: Any = PreTrainedTokenizerFast
-    torch.manual_seed(0)
-    ClapModel(config).save_pretrained(folder / "larger_clap_general")
-    processor = make_processor(
-        feature_extractor=ClapFeatureExtractor(truncation="rand_trunc"),
-        tokenizer=make_tokenizer(tokenizer_object=tokenizer, **special),
-    )
-    processor.save_pretrained(folder / "larger_clap_general")
+    write_tiny_clap(folder / "larger_clap_general")
     return folder
 
 
