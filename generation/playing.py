@@ -49,7 +49,9 @@ _PROGRAMS: Final = (
     _Program(
         name="ffplay",
         options=lambda rate, channels: [
-            *("-nodisp", "-autoexit", "-loglevel", "error", "-f", "s16le", "-sample_rate", str(rate)),
+            # Else it waits for two seconds of music to find out what it was told: measured with 5.1.
+            *("-nodisp", "-autoexit", "-loglevel", "error", "-probesize", "32"),
+            *("-f", "s16le", "-sample_rate", str(rate)),
             # One channel is the default, and older versions know the option by another name.
             *(("-ch_layout", "stereo") if channels == 2 else ()),
             *("-i", "pipe:0"),
@@ -81,7 +83,8 @@ _PROGRAMS: Final = (
     _Program(
         name="aplay",
         options=lambda rate, channels: [
-            *("-q", "-t", "raw", "-f", "S16_LE", "-r", str(rate), "-c", str(channels), "-"),
+            *("-q", "-t", "raw", "-f", "S16_LE", "-r", str(rate), "-c", str(channels)),
+            *("--buffer-time=200000", "-"),  # microseconds; it begins when its buffer is full
         ],
     ),
 )
