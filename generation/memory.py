@@ -17,9 +17,8 @@ def forget_peak() -> None:
     if mlx is not None:
         mlx.reset_peak_memory()
     with contextlib.suppress(OSError):
-        (_PROCESS / "clear_refs").write_text(
-            "5", encoding="ascii"
-        )  # proc(5): the high-water mark of the memory
+        # 5 resets the high-water mark of resident memory, see proc(5).
+        (_PROCESS / "clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_bytes() -> float:
