@@ -21,7 +21,7 @@ from generation.audio import save_audio
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="file systems and limits of POSIX")
 
 WRITING = {
-    "generate": ["generate", "dark techno", "--duration", "0.5"],
+    "generate": ["generate", "dark techno", "--duration", "0.5", "--normalize", "peak"],
     "add": ["add", "song.wav"],
     "add by reference": ["add", "song.wav", "--reference"],
     "tag": ["tag", "last", "--add", "jazz"],

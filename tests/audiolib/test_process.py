@@ -26,6 +26,7 @@ from indexing.store import ClipIndex
 
 Process = Callable[..., subprocess.CompletedProcess[str]]
 SHORT = ["--duration", "0.2"]
+WHOLE = ("--normalize", "peak")  # the random model shouts, and what is clipped is told
 LONG = ["--duration", "30"]  # seconds of music: long enough to be interrupted
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
@@ -86,6 +87,7 @@ def test_a_stopped_generation_leaves_no_half_file(tmp_path: Path, stop: signal.S
         "--duration",
         "5",
         "--json",
+        *WHOLE,
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
@@ -193,7 +195,7 @@ def test_a_full_disk_is_one_sentence_and_breaks_nothing(process: Process, tmp_pa
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 
     for more in ([], ["--output", "song.wav", "--no-index"]):
-        result = process(["generate", "happy rock", "--duration", "2", *more], preexec_fn=limit)
+        result = process(["generate", "happy rock", "--duration", "2", *WHOLE, *more], preexec_fn=limit)
         assert result.returncode == 1
         assert result.stderr.startswith("Error: ")
         assert result.stderr.count("\n") == 1
@@ -260,7 +262,18 @@ def test_bytes_that_are_no_text_are_refused(process: Process, tmp_path: Path) ->
 
 def test_two_processes_lose_no_row(tmp_path: Path) -> None:
     def start(prompt: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "audiolib", "generate", prompt, "--count", "8", *SHORT, "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "audiolib",
+            "generate",
+            prompt,
+            "--count",
+            "8",
+            *SHORT,
+            *WHOLE,
+            "--json",
+        ]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     ids: list[str] = []
