@@ -14,11 +14,13 @@ from generation.composition import CONTEXT_SECONDS, WINDOW_SECONDS
 from generation.config import MusicGenConfig
 from generation.decoder import CACHE_BLOCK
 
+TEXT_BLOCK: Final = 32
+"""Tokens of text by which batches are padded where their shape matters to the last bits: a clip comes out the same with
+other partners, as long as all texts are of as many blocks."""
 _BYTES: Final = {"float32": 4, "float16": 2, "bfloat16": 2}
 _MOST: Final = {"cpu": CPU_ROW_TILE, "metal": 32, "cuda": 256}
 """Rows beyond which a step takes as much longer as there are more of them."""
 _SHARE: Final = 0.7  # of the memory; the rest is the system's, the kernels' and other programs'
-_DECODING: Final = 1 << 30  # the codec's work on 30 seconds of one clip
 _TEXT: Final = 64  # tokens of a long prompt
 _LOGITS: Final = 8  # copies while a token is chosen: guided, sorted, masked, drawn
 _ACTIVATIONS: Final = 4
@@ -71,7 +73,7 @@ def batch_limit(config: MusicGenConfig, seconds: float, *, backend: str, dtype: 
         dtype: Number type of the decoder.
         guided: Guidance is on.
     """
-    room = int(_SHARE * device_memory()) - mx.get_active_memory() - _DECODING
+    room = int(_SHARE * device_memory()) - mx.get_active_memory()
     most = _MOST[backend] // (2 if guided and backend == "cpu" else 1)
     return min(most, batch_for(config, seconds, room, itemsize=_BYTES[dtype], guided=guided))
 

@@ -17,7 +17,7 @@ from generation.sampling import SamplingSettings, choose, clip_keys, guide, step
 
 
 def memories_for(
-    decoder: MusicGenDecoder, states: Sequence[mx.array | None], *, apart: bool
+    decoder: MusicGenDecoder, states: Sequence[mx.array | None], *, apart: bool, block: int = 1
 ) -> list[TextMemory]:
     """What each clip cross-attends to.
 
@@ -25,6 +25,7 @@ def memories_for(
         decoder: The decoder whose keys and values are made.
         states: Projected text states `(S, D)` of each clip; None for a clip without text.
         apart: A memory for each clip at its own length, so that none depends on another's; else one padded batch.
+        block: A padded batch is as long as a multiple of this, so that its shape hardly depends on who is in it.
     """
     if apart:
         alone = [TextMemory((i, i + 1), s[None]) for i, s in enumerate(states) if s is not None]
@@ -32,7 +33,7 @@ def memories_for(
     if all(s is None for s in states):
         return []
     like = next(s for s in states if s is not None)
-    longest = max(s.shape[0] for s in states if s is not None)
+    longest = -(-max(s.shape[0] for s in states if s is not None) // block) * block
     rows, mask = [], np.zeros((len(states), longest), bool)
     for i, s in enumerate(states):
         length = 0 if s is None else s.shape[0]
