@@ -79,6 +79,15 @@ def spectral_centroid(audio: Audio, hz: int) -> float:
     return float((spectrum * frequencies).sum() / total)
 
 
+def band_levels(audio: Audio, hz: int) -> NDArray[np.float64]:
+    """Give the level of each of at most 24 bands in dB relative to their sum, -60 at least: `(bands,)`."""
+    energies = _bands(_spectrogram(audio, round(_FRAME_SECONDS * hz), round(0.01 * hz)), hz).mean(axis=0)
+    total = float(energies.sum())
+    if total <= 0:
+        return np.full(len(energies), -60.0)
+    return np.asarray(np.maximum(10 * np.log10(energies / total + 1e-12), -60.0))
+
+
 def percussive_share(audio: Audio, hz: int) -> float:
     """Give the share of the magnitude that is percussive, 0 to 1: what stands still in frequency, not in time.
 
