@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from audiolib.library import AudioLibrary
     from audiolib.models import Models
     from audiolib.outputs import Destination
-    from audiolib.promptfiles import BatchLine, read_prompt_file
+    from audiolib.promptfiles import BatchLine
     from audiolib.ranking import Score, Take
     from audiolib.requests import GenerationRequest
     from audiolib.reuse import REUSE_SCORE, ReusedOrMade
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from audiolib.trash import TrashedClip
     from audiolib.version import __version__
     from audiolib.waveform import Waveform
-    from generation.bench_peer import missing_peer
     from generation.bench_values import Benchmark
     from generation.errors import AudioError
     from generation.finish import SoundFinish
@@ -59,8 +58,6 @@ __all__ = [
     "TrashedClip",
     "Waveform",
     "__version__",
-    "missing_peer",
-    "read_prompt_file",
 ]
 
 _HOMES = {
@@ -94,8 +91,6 @@ _HOMES = {
     "TrashedClip": "audiolib.trash",
     "Waveform": "audiolib.waveform",
     "__version__": "audiolib.version",
-    "missing_peer": "generation.bench_peer",
-    "read_prompt_file": "audiolib.promptfiles",
 }
 
 

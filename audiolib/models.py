@@ -148,6 +148,12 @@ class Models:
             benchmark = replace(benchmark, model=self._settings.model)
         return bench_generation(benchmark)
 
+    def missing_peer(self) -> str | None:
+        """Return how to install what a benchmark's peer needs; `None` where it is there."""
+        from generation.bench_peer import missing_peer
+
+        return missing_peer()
+
     def convert(
         self,
         folder: Path,

@@ -43,14 +43,14 @@ def generate_command(
 
     Without --geometry or --model it is the model that would be used.
     """
-    from audiolib import Benchmark, missing_peer
+    from audiolib import Benchmark
 
     if geometry is not None and model is not None:
         raise click.UsageError("--geometry has random weights, so --model cannot be added.")
     options["batches"] = options["batches"] or (1,)
     benchmark = Benchmark(geometry=geometry, model=model, peer=peer, **options)
-    done = []
-    for result in open_library(None).models.bench(benchmark):
+    models, done = open_library(None).models, []
+    for result in models.bench(benchmark):
         done.append(result)
         if as_json:
             output.json_line(asdict(result))
@@ -59,7 +59,7 @@ def generate_command(
             tuple(output.Column(title=title, right=right) for title, right in _COLUMNS),
             [_row(asdict(result)) for result in done],
         )
-    if peer and (missing := missing_peer()):
+    if peer and (missing := models.missing_peer()):
         output.notice(missing)
 
 

@@ -26,7 +26,7 @@ CLI_MAY_IMPORT = (
 # torch costs seconds at every command and gigabytes on disk: nothing of ours imports it at run time.
 BANNED = {"torch", "transformers", "torchaudio", "librosa"}
 # CLAP exists in transformers alone, and the benchmark times transformers where that is asked for.
-MAY_IMPORT_TORCH = {"indexing.clap", "generation.bench"}
+MAY_IMPORT_TORCH = {"indexing.clap", "generation.bench_peer"}
 
 
 def imported(source: str, module: str, *, is_package: bool = False) -> set[str]:
