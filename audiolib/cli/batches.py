@@ -44,10 +44,10 @@ def read_lines(
     from_file: Path, *, count: int, seed: int | None, options: dict[str, Any]
 ) -> "list[BatchLine]":
     """Read a file of prompts; the options are for lines that say nothing else."""
-    from audiolib import read_prompt_file
+    from audiolib import AudioLibrary
 
     source = sys.stdin.buffer.read() if str(from_file) == "-" else from_file
-    return read_prompt_file(source, count=count, seed=seed, **options)
+    return AudioLibrary.read_prompts(source, count=count, seed=seed, **options)
 
 
 class BatchRun:
@@ -101,12 +101,21 @@ class BatchRun:
                     self._tell(outcome, written)
                 self._bar.show(self._counts.total())
                 if self._play and outcome.status == "made" and outcome.clip is not None:
-                    self._library.play(outcome.clip)
+                    self._hear(outcome.clip)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self._kept()) from None
         finally:
             self._bar.close()
         self._finish(time.perf_counter() - start)
+
+    def _hear(self, clip: "Clip") -> None:
+        from audiolib import AudioError, AudiolibError
+
+        try:
+            self._library.play(clip)
+        except (AudiolibError, AudioError) as error:
+            output.notice(f"The clip is stored, but could not be played: {error}")
+            self._play = False  # nor will the others be
 
     def _outcomes(self, again: bool) -> "Iterator[BatchOutcome]":
         if self._plain:

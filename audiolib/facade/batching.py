@@ -19,6 +19,23 @@ from audiolib.studio import OnProgress
 class Batching(LibraryBase):
     """Files of prompts in, clips out."""
 
+    @staticmethod
+    def read_prompts(
+        source: Path | bytes, *, count: int = 1, **options: Unpack[GenerationOptions]
+    ) -> list[BatchLine]:
+        """Read a file of prompts for `generate_batch`; see `audiolib.promptfiles.read_prompt_file`.
+
+        Args:
+            source: The file, or its content.
+            count: Clips of each line that says nothing else.
+            **options: For lines that say nothing else; seeds count up from the one that is given.
+
+        Raises:
+            InvalidInputError: It holds no prompts, or a line makes no sense; the line is named.
+            OSError: It cannot be read.
+        """
+        return read_prompt_file(source, count=count, **options)
+
     def generate_from_file(
         self,
         path: Path,
@@ -32,7 +49,7 @@ class Batching(LibraryBase):
         """Make the clips that a file asks for and that are not there yet; see `generate_batch`.
 
         Args:
-            path: Text with a prompt a line, or JSON lines; see `audiolib.promptfiles.read_prompt_file`.
+            path: Text with a prompt a line, or JSON lines.
             count: Clips of each line that says nothing else.
             index: Make each searchable at once.
             again: Make them all anew, also those that are there.
@@ -42,7 +59,7 @@ class Batching(LibraryBase):
         Raises:
             InvalidInputError: A line makes no sense; nothing was made.
         """
-        lines = read_prompt_file(path, count=count, **options)
+        lines = self.read_prompts(path, count=count, **options)
         return self.generate_batch(lines, index=index, again=again, progress=progress)
 
     def generate_batch(

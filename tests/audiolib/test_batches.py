@@ -26,11 +26,11 @@ from audiolib import (
     ClipProgress,
     GenerationRequest,
     SoundFinish,
-    read_prompt_file,
 )
 from audiolib.batches import by_batch, line_keys, runs
 from audiolib.codes import read_codes
 from audiolib.errors import InvalidInputError
+from audiolib.promptfiles import read_prompt_file
 from audiolib.settings import Settings
 from audiolib.sidecars import read_sidecar
 from generation.errors import AudioError, GenerationError

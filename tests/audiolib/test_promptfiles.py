@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from audiolib import BatchLine, GenerationRequest, SoundFinish, read_prompt_file
+from audiolib import BatchLine, GenerationRequest, SoundFinish
 from audiolib.errors import InvalidInputError
-from audiolib.promptfiles import KEYS
+from audiolib.promptfiles import KEYS, read_prompt_file
 from audiolib.requests import GenerationOptions
 
 
