@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from generation import batching, checkpoints, hearing, melody
-from generation.codec_stream import decode_in_pieces
 from generation.compose import Voice, memories_for
 from generation.composition import (
     ComposeOptions,
@@ -31,8 +30,9 @@ from generation.composition import (
 )
 from generation.config import MusicGenConfig
 from generation.cpu_steps import prepare_decoder
+from generation.decoding import decode_clip, decode_clips
 from generation.delay import DelayPattern
-from generation.errors import GenerationError, InvalidRequestError
+from generation.errors import InvalidRequestError
 from generation.finish import within_full_scale
 from generation.melody import Chroma
 from generation.parts import Parts, load_parts
@@ -43,8 +43,6 @@ from generation.text import Tokenizer, load_tokenizer
 from generation.windows import Progress, stream_codes
 
 _log = logging.getLogger(__name__)
-
-_PIECE_SECONDS = 30.0  # what the codec decodes at once; shorter clips are decoded whole
 
 
 def sampling_defaults(values: Any) -> SamplingSettings:
@@ -202,9 +200,10 @@ class MusicGen:
             report = _shifted(progress, number, len(groups))
             rows = max(len(group), batch_size or 0)
             pieces = list(self._stream_codes(texts, numbers, rows, plan, report))
-            for row, i in enumerate(group):
-                codes = np.concatenate([piece[row] for piece in pieces], axis=1)
-                made[i] = self._composition(prompts[i], chosen[i], rows, plan, codes)
+            codes = [np.concatenate([piece[row] for piece in pieces], axis=1) for row in range(len(group))]
+            sounds = self._decode_all(codes, rows)
+            for i, own, sound in zip(group, codes, sounds, strict=True):
+                made[i] = self._composition(prompts[i], chosen[i], rows, plan, own, sound)
         return [made[i] for i in range(len(prompts))]
 
     def stream(
@@ -246,7 +245,9 @@ class MusicGen:
             self._stream_codes([prompt], [number], 1, plan, progress),
             samples=plan.samples,
             sizes=sizes,
-            finish=lambda codes: self._composition(prompt, number, 1, plan, codes),
+            finish=lambda codes: self._composition(
+                prompt, number, 1, plan, codes, self._decode_all([codes], 1)[0]
+            ),
         )
 
     def encode(self, audio: npt.ArrayLike, sampling_rate: int) -> npt.NDArray[np.int16]:
@@ -301,21 +302,7 @@ class MusicGen:
         Raises:
             GenerationError: the codec gave samples that are no numbers.
         """
-        channels = [mx.array(codes[c :: self.channels].astype(np.int32)) for c in range(self.channels)]
-        piece = round(_PIECE_SECONDS * self.frame_rate)
-        # One clip at a time: memory stays small, and no clip's samples depend on another's.
-        decoded = []
-        for channel in channels:
-            if channel.shape[1] <= piece:
-                pieces = [self.parts.codec.decode(channel[None])]
-            else:
-                pieces = decode_in_pieces(
-                    self.parts.codec, self.config.audio_encoder, channel[None], frames=piece
-                )
-            decoded.append(np.concatenate([np.array(p[0, :, 0], dtype=np.float32) for p in pieces]))
-        audio = decoded[0] if self.channels == 1 else np.stack(decoded, axis=1)
-        if not np.isfinite(audio).all():
-            raise GenerationError("The model gave samples that are no numbers; its weights are damaged.")
+        audio = decode_clip(self.parts.codec, self.config.audio_encoder, codes, self.channels)
         return within_full_scale(audio) if clip else audio
 
     def encode_text(self, prompt: str) -> mx.array | None:
@@ -334,18 +321,20 @@ class MusicGen:
         )
 
     def _groups(self, prompts: Sequence[str], limit: int) -> list[list[int]]:
-        lengths = [0] * len(prompts)
-        if self.config.melody is not None:
-            # Text goes before the tokens there, so another clip's longer text would move them.
-            lengths = [len(self.tokenizer.encode(text)) if text.strip() else 0 for text in prompts]
-        return batching.groups(lengths, limit)
+        if self._exact and self.config.melody is None:
+            return batching.groups([0] * len(prompts), limit)
+        lengths = [len(self.tokenizer.encode(text)) if text.strip() else 0 for text in prompts]
+        # In front of the tokens, as melody models have it, another clip's longer text would move them.
+        block = batching.TEXT_BLOCK if self.config.melody is None else 1
+        return batching.groups([-(-length // block) for length in lengths], limit)
 
     def _voices(self, prompts: Sequence[str], plan: Plan) -> list[Voice]:
         """Who chooses the tokens of some clips, conditioned on their prompts."""
         states = [self.encode_text(prompt) for prompt in prompts]
         config, decoder = self.config.melody, self.parts.decoder
         if config is None:
-            return [Voice(decoder, memories_for(decoder, states, apart=self._exact))]
+            block = batching.TEXT_BLOCK if len(prompts) > 1 else 1
+            return [Voice(decoder, memories_for(decoder, states, apart=self._exact, block=block))]
         hop = self.config.audio_encoder.hop_length
 
         def prefix(frame: int) -> mx.array:
@@ -372,8 +361,20 @@ class MusicGen:
         ):
             yield codes[: len(prompts)]
 
+    def _decode_all(self, codes: Sequence[npt.NDArray[np.int32]], rows: int) -> list[Waveform]:
+        """The sound of clips that were generated together; on the CPU each alone, so that its bits are its own."""
+        codec, config = self.parts.codec, self.config.audio_encoder
+        together = 1 if self.backend == "cpu" else rows
+        return decode_clips(codec, config, codes, self.channels, rows=together)
+
     def _composition(
-        self, prompt: str, seed: int, rows: int, plan: Plan, codes: npt.NDArray[np.int32]
+        self,
+        prompt: str,
+        seed: int,
+        rows: int,
+        plan: Plan,
+        codes: npt.NDArray[np.int32],
+        sound: Waveform,
     ) -> Composition:
         return Composition(
             prompt=prompt,
@@ -383,7 +384,7 @@ class MusicGen:
             batch_size=rows,
             given_frames=0 if plan.given is None else plan.given.shape[1],
             codes=codes.astype(np.int16),
-            audio=self.decode(codes, clip=plan.clip)[: plan.samples],
+            audio=(within_full_scale(sound) if plan.clip else sound)[: plan.samples],
         )
 
 
