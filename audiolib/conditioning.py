@@ -170,7 +170,7 @@ class Conditioner:
                 return model.encode(audio, rate)[:, :frames]
         try:  # its own codes are lost: those of the clip that it goes on from may be there
             source = read_sidecar(self._folder.sidecar_path(recipe.continued_from or ""))
-        except (ClipNotFoundError, ValueError) as error:
+        except (ClipNotFoundError, FileNotFoundError, ValueError) as error:  # ValueError: a file's name
             raise _lost(sidecar, "music that it goes on from") from error
         return _codes_of(source, frames, model)
 
@@ -229,7 +229,9 @@ def _frames_of(source: Sidecar | Path, seconds: float | None) -> int:
     """How many frames of a source are given: whole ones, so that the new music begins where the given ends."""
     most = math.floor((GIVEN_SECONDS if seconds is None else seconds) * FRAME_RATE + 1e-6)
     if isinstance(source, Sidecar):
-        length = source.clip.duration
+        # The last frame of a clip that was made here may be cut in the middle, but it was made whole.
+        made_here = source.recipe if source.codes_path is not None else None
+        length = source.clip.duration if made_here is None else seconds_of(made_here.steps)
     else:
         audio, rate = read_part(source, most / FRAME_RATE, end=False)
         length = len(audio) / rate
@@ -246,10 +248,11 @@ def _codes_of(source: Sidecar | Path, frames: int, model: "MusicGen") -> "np.nda
     if isinstance(source, Sidecar) and source.recipe is not None:
         stored = _stored(source)
         if stored is not None and _fits(stored, source.recipe, model):
-            # A clip's last frame may be cut in the middle: what was made of it belongs to what comes next.
             return stored.codes[:, -frames:]
     audio, rate = read_part(_audio_of(source), frames / FRAME_RATE, end=True)
-    return model.encode(audio, rate)[:, :frames]
+    # Of whole frames up to its very end: a part of one would be filled up, and heard at the join.
+    whole = min(frames, math.floor(len(audio) / rate * FRAME_RATE + 1e-6))
+    return model.encode(audio[-round(whole / FRAME_RATE * rate) :], rate)[:, :whole]
 
 
 def _fits(stored: StoredCodes, recipe: Recipe, model: "MusicGen") -> bool:

@@ -239,7 +239,7 @@ class Studio:
         """
         for place in places:
             place.check()
-        for number, made in self.make_all(checked, progress=progress, failed=failed):
+        for number, made in self.make_all(checked, progress=progress, failed=failed, hear=hear):
             try:
                 clip = self.write(made, checked[number], places[number])
             except Exception as error:

@@ -133,6 +133,17 @@ class TestContinuation:
         whole = make(library, "calm", continue_from=clip.id, continue_seconds=9.0, duration=0.3)
         assert recipe(library, whole).given_frames == 10
 
+    def test_a_frame_that_was_cut_was_made_whole(self, library: AudioLibrary) -> None:
+        odd = make(library, duration=0.25)  # 12 frames and a half
+        longer = make(library, continue_from=odd.id, duration=0.5)
+        assert codes_of(odd).codes.shape[1] == recipe(library, longer).given_frames == 13
+        np.testing.assert_array_equal(codes_of(longer).codes[:, :13], codes_of(odd).codes)
+        # As sound it has twelve whole ones, up to its very end.
+        other = make(library, continue_from=odd.id, duration=0.5, model="other")
+        heard = MusicGen.from_pretrained("other").encode(load_audio(odd.path)[0][-12 * 640 :], RATE)
+        np.testing.assert_array_equal(codes_of(other).codes[:, :12], heard)
+        assert recipe(library, other).given_frames == 12
+
     def test_another_model_with_the_same_codec_takes_the_codes(
         self, library: AudioLibrary, clip: Clip
     ) -> None:
@@ -497,6 +508,16 @@ class TestPlay:
         (found,) = library.reuse_or_generate([request], play=True)
         assert found.reused
         assert str(clip.path) in (players / "called").read_text()
+
+    def test_several_are_stored_though_none_can_be_played(
+        self, cli: Run, players: Path, library: AudioLibrary
+    ) -> None:
+        self.player(players, "echo no sound card >&2; exit 3")
+        where = ("--library", str(library.path), "--no-index", "--json")
+        result = cli("generate", "calm", "--duration", "0.2", "--count", "3", "--play", *where)
+        assert result.exit_code == 0
+        assert len(result.stdout.splitlines()) == 3
+        assert "stored, but could not be played" in result.stderr
 
     def test_an_interruption_ends_the_sound(self, players: Path, library: AudioLibrary) -> None:
         self.player(players, f"echo $$ > {players}/pid; exec sleep 60")
