@@ -58,7 +58,8 @@ def onset_rate(audio: Audio, hz: int) -> float:
     flux = np.convolve(
         np.maximum(levels - before - 1.5, 0.0).mean(axis=1), smooth / smooth.sum(), mode="same"
     )
-    around = np.convolve(flux, np.ones(61) / 61, mode="same")
+    width = min(61, len(flux))
+    around = np.convolve(flux, np.ones(width) / width, mode="same")
     peaks = _peaks(flux, np.maximum(1.5 * around, 0.9), reach)
     # A sound that is cut off at the end clicks there: that is no onset.
     return int(np.sum(peaks * hop < len(audio) - 2 * reach * hop)) / (len(audio) / hz)

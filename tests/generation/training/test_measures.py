@@ -10,6 +10,7 @@ from generation.training.starter.drums import synthesise_drum
 from generation.training.starter.evaluate import attributes_for, evaluate, render_prompt
 from generation.training.starter.instruments import synthesise_note
 from generation.training.starter.measure import (
+    band_levels,
     onset_rate,
     percussive_share,
     pitch_cents_error,
@@ -42,6 +43,12 @@ def test_clicks_are_counted(rate: float) -> None:
     assert abs(onset_rate(audio, HZ) - rate) <= 0.13 * rate
 
 
+def test_a_short_sound_has_its_onset() -> None:
+    audio = np.zeros(round(0.3 * HZ), dtype=np.float32)
+    audio[HZ // 10 :] = synthesise_drum("acoustic", "snare", 1, 0)[: len(audio) - HZ // 10]
+    assert onset_rate(audio, HZ) == pytest.approx(1 / 0.3)
+
+
 def test_notes_of_a_melody_are_counted() -> None:
     for seed in range(4):
         melody = render_melody(seed, seconds=6.0, instrument="piano")
@@ -52,6 +59,14 @@ def test_hiss_silence_and_a_steady_tone_have_hardly_an_onset() -> None:
     assert onset_rate(np.zeros(2 * HZ, dtype=np.float32), HZ) == 0
     assert onset_rate(_sine(440.0), HZ) <= 0.5
     assert onset_rate(_noise(), HZ) <= 1.0
+
+
+def test_band_levels_tell_where_the_sound_is_and_not_how_loud() -> None:
+    low, high = band_levels(_sine(150.0), HZ), band_levels(_sine(6000.0), HZ)
+    assert low.argmax() < high.argmax()
+    assert low.max() == pytest.approx(0.0, abs=3.0)
+    assert np.allclose(band_levels(0.1 * _sine(150.0), HZ), low, atol=0.01)
+    assert set(band_levels(np.zeros(HZ, dtype=np.float32), HZ)) == {-60.0}
 
 
 @pytest.mark.parametrize("hz", [200.0, 1000.0, 6000.0])
