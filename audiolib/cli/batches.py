@@ -99,7 +99,7 @@ class BatchRun:
                 written = self._copied(outcome)
                 with self._bar.aside():
                     self._tell(outcome, written)
-                self._bar.show(self._counts.total())
+                self._bar.show(self._counts.total(), done=self._counts.total())
                 if self._play and outcome.status == "made" and outcome.clip is not None:
                     self._hear(outcome.clip)
         except KeyboardInterrupt:

@@ -8,7 +8,7 @@ import sys
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -238,27 +238,33 @@ class ClipsBar:
 
     def __init__(self, total: int) -> None:
         self._total = total
+        self._done = 0
+        self._reached = 0.0
         self._line = _Line()
         self._bar: Any = None
 
-    def show(self, done: float) -> None:
-        """Show that so many clips are done; a part of one counts too.
+    def show(self, reached: float, *, done: int | None = None) -> None:
+        """Show how far it is; the bar never goes back.
 
         Args:
-            done: How many.
+            reached: In clips; a part of one counts too.
+            done: How many are stored; as many as before when `None`.
         """
+        self._done = self._done if done is None else done
+        self._reached = max(self._reached, reached)
         if not is_terminal(sys.stderr):
             return
-        said = f"{int(done):,} of {clips(self._total)}"
+        said = f"{self._done:,} of {clips(self._total)}"
         if self._bar is None:
             from tqdm import tqdm
 
             shape = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
             options = {"bar_format": shape, "dynamic_ncols": True, "file": self._line, "smoothing": 0}
             # What was there before took no time and tells nothing of the pace.
-            self._bar = tqdm(desc=said, total=self._total, initial=done, **options)
-        self._bar.set_description_str(said, refresh=False)
-        self._bar.update(done - self._bar.n)
+            self._bar = tqdm(desc=said, total=self._total, initial=self._done, **options)
+            _shown.append(self)
+        self._bar.set_description_str(said, refresh=done is not None)
+        self._bar.update(self._reached - self._bar.n)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -272,8 +278,18 @@ class ClipsBar:
     def close(self) -> None:
         """End it."""
         if self._bar is not None:
+            _shown.remove(self)
             self._bar.close()
+            self._bar = None
         self._line.end()
+
+
+_shown: list[ClipsBar] = []
+
+
+def _clear_line() -> AbstractContextManager[None]:
+    """Take away the bar that is shown, if one is, while something is said."""
+    return _shown[-1].aside() if _shown else nullcontext()
 
 
 class _Line:
