@@ -1,4 +1,4 @@
-"""The BERT encoder behind all-MiniLM-L6-v2, in MLX: text -> unit vector.
+"""The BERT encoder behind all-MiniLM-L6-v2, in MLX on a GPU and in NumPy on a CPU: text -> unit vector.
 
 Architecture: Devlin et al. 2019 (BERT), mean pooling and L2 normalisation as in Reimers and Gurevych
 2019 (Sentence-BERT); sizes and the limit of 256 word pieces come from the files of the model. Importing
@@ -6,7 +6,7 @@ sentence-transformers takes 5 to 20 seconds; this takes a tenth of one, and a te
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     from tokenizers import Tokenizer
 
+    Batch = tuple[np.ndarray, np.ndarray]  # tokens `(B, T)`, present `(B, T)`
+
 FILES = ("model.safetensors", "config.json", "tokenizer.json")
 BATCH_SIZE = 32
+_MOST_PIECES = 2_048  # in a batch, padding included: what attention needs grows with the square of the length
 DEFAULT_MAX_TOKENS = 256
 
 
@@ -136,28 +139,9 @@ class BertEncoder(nn.Module):
         return pooled / mx.maximum(mx.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
 
 
-# erf(x) = x P(x^2) / Q(x^2) on [-4, 4], outside of which it is 1 in float32: the coefficients that Eigen uses,
-# highest power first.
-_ERF_P = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
-          -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02)  # fmt: skip
-_ERF_Q = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03,
-          -1.42647390514189e-02)  # fmt: skip
-
-
 def _gelu(x: mx.array) -> mx.array:
-    # nn.gelu is compiled, which on a CPU calls a C++ compiler and takes a second. mx.erf goes number by number there:
-    # it was half the time of the whole network. Products and sums go by vectors, five times as fast.
-    scaled = mx.clip(x * 0.5**0.5, -4, 4)
-    squared = scaled * scaled
-    return x * (1 + scaled * _polynomial(_ERF_P, squared) / _polynomial(_ERF_Q, squared)) * 0.5
-
-
-def _polynomial(coefficients: Sequence[float], x: mx.array) -> mx.array:
-    """By Horner's rule, highest power first."""
-    value = coefficients[0] * x + coefficients[1]
-    for coefficient in coefficients[2:]:
-        value = value * x + coefficient
-    return value
+    # nn.gelu is compiled, which takes longer than a search does.
+    return x * (1 + mx.erf(x * 0.5**0.5)) * 0.5
 
 
 class MiniLM:
@@ -181,12 +165,13 @@ class MiniLM:
             config = BertConfig.from_dict(_read_json(folder / "config.json"))
             limit = _max_tokens(folder, config)
             self._tokenizer = _load_tokenizer(folder / "tokenizer.json", limit)
-            self._model = BertEncoder(config)
+            model = BertEncoder(config)
             weights: Any = mx.load(str(folder / "model.safetensors"))
             file = (folder / "model.safetensors").stat()
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise EmbedderUnavailableError(f"The embedder in {folder} cannot be read: {error}") from error
-        _load_strictly(self._model, weights, folder)
+        _load_strictly(model, weights, folder)
+        self._encode = _encoder(model, config)
         self.dimension = config.hidden_size
         self.stamp = f"mlx {file.st_size} {file.st_mtime_ns}"
 
@@ -209,9 +194,25 @@ class MiniLM:
             encodings = self._tokenizer.encode_batch(list(texts))
         except (TypeError, UnicodeEncodeError) as error:
             raise IndexingError("A text to embed is not valid Unicode (it has lone surrogates).") from error
-        for rows, tokens, present in _batches([encoding.ids for encoding in encodings]):
-            vectors[rows] = np.array(self._model(mx.array(tokens), mx.array(present)))
+        batches = list(_batches([encoding.ids for encoding in encodings]))
+        encoded = self._encode([(tokens, present) for _, tokens, present in batches])
+        for (rows, _, _), some in zip(batches, encoded, strict=True):
+            vectors[rows] = some
         return vectors
+
+
+def _encoder(model: BertEncoder, config: BertConfig) -> "Callable[[Sequence[Batch]], Iterable[np.ndarray]]":
+    """What turns batches into vectors `(B, D)` each: MLX on a GPU, NumPy on the CPU."""
+    import numpy as np
+
+    if mx.default_device() != mx.Device(mx.cpu):
+        return lambda batches: [
+            np.array(model(mx.array(tokens), mx.array(present))) for tokens, present in batches
+        ]
+    from indexing.bert_numpy import ArrayEncoder
+
+    flat: Any = tree_flatten(model.parameters())  # type: ignore[no-untyped-call]  # MLX's Module has no types
+    return ArrayEncoder(config, {name: np.array(value, copy=False) for name, value in flat}).encode
 
 
 def _batches(ids: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], "np.ndarray", "np.ndarray"]]:
@@ -230,7 +231,8 @@ def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Positions by rising length, at most 32 in a group and none over about one and a half times another."""
     group: list[int] = []
     for position in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if group and (len(group) == BATCH_SIZE or lengths[position] > 8 + 1.5 * lengths[group[0]]):
+        most = min(BATCH_SIZE, _MOST_PIECES // max(1, lengths[position]))
+        if group and (len(group) >= most or lengths[position] > 8 + 1.5 * lengths[group[0]]):
             yield group
             group = []
         group.append(position)

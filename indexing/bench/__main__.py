@@ -1,12 +1,8 @@
 """`python -m indexing.bench`: how fast the index is on this machine, beside what is asked of it."""
 
 import argparse
-import ctypes
-import ctypes.util
-import importlib.util
 import json
 import logging
-import os
 import resource
 import shutil
 import sys
@@ -47,7 +43,6 @@ def main() -> None:
 
 
 def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    _load_blas()
     from indexing import remembered
     from indexing.embed import load_embedder
     from indexing.store import ClipIndex
@@ -80,23 +75,6 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     figures["disk_mb"] = sum(f.stat().st_size for f in (folder / "index").rglob("*") if f.is_file()) / 1e6
     figures["max_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000
     return figures
-
-
-def _load_blas() -> None:
-    """An optimised matrix library for MLX on Linux, which its user has to bring: audiolib loads the same."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads cost dear on a machine in use
-    torch = importlib.util.find_spec("torch")
-    inside = [
-        Path(folder, "lib", "libtorch_cpu.so")
-        for folder in (torch and torch.submodule_search_locations) or ()
-    ]
-    for library in (ctypes.util.find_library("openblas"), *map(str, inside)):
-        try:
-            if library and sys.platform == "linux":
-                ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
-                return
-        except OSError as error:
-            logger.info("%s", error)
 
 
 def _print(figures: dict[str, Any], *, as_json: bool) -> None:

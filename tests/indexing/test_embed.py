@@ -17,7 +17,8 @@ from mlx.utils import tree_flatten
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from indexing import DEFAULT_EMBEDDER, Embedder, EmbedderUnavailableError, IndexingError, embed, load_embedder
-from indexing.minilm import BertConfig, BertEncoder, MiniLM
+from indexing.bert_numpy import ArrayEncoder, _gelu
+from indexing.minilm import BertConfig, BertEncoder, MiniLM, _groups
 
 REFERENCE = Path(__file__).parent / "data" / "minilm_reference.npz"
 TINY = {
@@ -87,6 +88,57 @@ def test_batches_change_nothing(minilm: Embedder) -> None:
     for i in (0, 5, 33, 39):
         np.testing.assert_allclose(together[i], minilm.embed([texts[i]])[0], atol=2e-6)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+
+
+def test_the_twins_agree(minilm: Embedder) -> None:
+    """On a CPU NumPy does the work, on a GPU MLX; here both, padded rows and long ones among them."""
+    from indexing.minilm import _batches
+
+    assert isinstance(minilm, MiniLM)
+    folder = embed._find_minilm([])
+    config = BertConfig.from_dict(json.loads((folder / "config.json").read_text()))
+    model = BertEncoder(config)
+    weights: Any = mx.load(str(folder / "model.safetensors"))
+    model.load_weights([(name, weights[name]) for name, _ in tree_flatten(model.parameters())])
+    twin = ArrayEncoder(config, {name: np.array(value) for name, value in tree_flatten(model.parameters())})
+    texts = ["calm piano", "a " * 150, *varied_sentences(30)]
+    batches = [batch[1:] for batch in _batches([minilm._tokenizer.encode(text).ids for text in texts])]
+    assert any(not present.all() for _, present in batches)
+    for (tokens, present), found in zip(batches, twin.encode(batches), strict=True):
+        expected = np.array(model(mx.array(tokens), mx.array(present)))
+        np.testing.assert_allclose(found, expected, atol=3e-6)
+
+
+def test_threads_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threadpoolctl
+
+    tiny = MiniLM(write_tiny(tmp_path / "tiny"), name="tiny")
+    texts = [" ".join(["calm piano in a cave"] * (1 + i % 2)) for i in range(200)]
+    found = []
+    for threads in (1, 3):
+        with threadpoolctl.threadpool_limits(threads, user_api="blas"):
+            found.append(tiny.embed(texts))
+            libraries = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+            assert {library.num_threads for library in libraries} <= {threads}, "left as it was"
+    np.testing.assert_array_equal(*found)
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    np.testing.assert_allclose(tiny.embed(texts), found[0], atol=1e-6)
+
+
+def test_the_fitted_gelu_is_near_enough() -> None:
+    from math import erf
+
+    x = np.linspace(-12, 12, 20_001, dtype=np.float32)
+    exact = [v * (1 + erf(v * 0.5**0.5)) / 2 for v in x.tolist()]
+    assert np.abs(_gelu(x) - exact).max() < 2e-6
+
+
+def test_long_texts_come_in_small_batches() -> None:
+    lengths = [256] * 50 + [3] * 100
+    groups = list(_groups(lengths))
+    assert sorted(position for group in groups for position in group) == list(range(150))
+    assert max(sum(lengths[position] for position in group) for group in groups) == 2_048
+    assert max(map(len, groups)) == 32
 
 
 def test_no_texts(minilm: Embedder) -> None:
