@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from audiolib import AudioLibrary, BatchLine, read_prompt_file
+from audiolib import AudioLibrary, BatchLine
+from audiolib.promptfiles import read_prompt_file
 from audiolib.prompts import clean_prompt
 from generation.training.starter.probe import caption_words, unknown_words
 
