@@ -224,18 +224,19 @@ def _fade(frames: Samples) -> None:
 
 
 def _to_rms(frames: Samples, sampling_rate: int, headroom_db: float) -> list[str]:
-    from generation.limiter import hold_peaks
+    from generation.limiter import hold_peaks, true_peaks
 
     level = _rms(frames)
     if level == 0:
         return []
     _scale(frames, round(-headroom_db - _db(level), 2))
-    return _held_note(hold_peaks(frames, sampling_rate, _factor(-_CEILING_DB)))
+    ceiling = _factor(-_CEILING_DB)
+    return _held_note(hold_peaks(frames, true_peaks(frames, least=ceiling), sampling_rate, ceiling))
 
 
 def _to_loudness(frames: Samples, sampling_rate: int, target: float, meter: Meter) -> list[str]:
     """Bring `frames` to a loudness, in place; the limiter takes some away, so the gain is found by trying."""
-    from generation.limiter import hold_peaks
+    from generation.limiter import hold_peaks, true_peaks
 
     measured = meter(frames, sampling_rate)
     if measured is None or _rms(frames) < _SILENCE_RMS:
@@ -243,11 +244,12 @@ def _to_loudness(frames: Samples, sampling_rate: int, target: float, meter: Mete
     # Gains of whole hundredths: the last bits of another machine's meter change no sample.
     first = gain = round(target - measured, 2)
     tried: list[tuple[float, float]] = []
-    source = frames.copy()
+    source, ceiling = frames.copy(), _factor(-_CEILING_DB)
+    peaks = true_peaks(source, least=ceiling / _factor(first + _MOST_EXTRA_DB))
     while True:
         frames[:] = source
         _scale(frames, gain)
-        held = hold_peaks(frames, sampling_rate, _factor(-_CEILING_DB))
+        held = hold_peaks(frames, peaks * _gain(gain), sampling_rate, ceiling)
         reached = _or(meter(frames, sampling_rate), -math.inf) if held else measured + gain
         missing = target - reached
         if abs(missing) <= _TOLERANCE_LU or len(tried) == _ATTEMPTS or gain >= first + _MOST_EXTRA_DB:
@@ -276,9 +278,13 @@ def _peak_gain(frames: Samples, headroom_db: float) -> float:
 
 
 def _scale(frames: Samples, gain_db: float) -> None:
+    frames *= _gain(gain_db)
+
+
+def _gain(db: float) -> np.float32:
     import numpy as np
 
-    frames *= np.float32(_factor(gain_db))
+    return np.float32(_factor(db))
 
 
 def _peak(audio: npt.NDArray[Any]) -> float:
