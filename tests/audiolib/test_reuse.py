@@ -65,7 +65,7 @@ def wanted(library: AudioLibrary, prompt: str = "calm piano", **options: Any) ->
     """What would be used again; `None` where a clip would have to be made."""
     rest = {name: options.pop(name) for name in ("min_score", "filters", "audio_format") if name in options}
     request = GenerationRequest(prompt=prompt, **{"duration": SHORT, **options})
-    model = library._composer.find(request.model).model_id
+    model = library._composer.model_id(request.model)
     wish = Wish(request=request, prompt=prompt.strip(), model_id=model, **rest)
     found = Reuse(library._folder, library._catalogue).find(wish)
     return None if found is None else found.clip
@@ -288,7 +288,7 @@ from audiolib.settings import Settings
 path, start, prompt, at = sys.argv[1:]
 library = AudioLibrary(path, settings=Settings(model="tiny"))
 request = GenerationRequest(prompt=prompt, duration=0.2)
-library._composer.load(None)
+library._composer.load_for(request)
 library._catalogue.load_embedder()
 def wait():
     print("ready", flush=True)
