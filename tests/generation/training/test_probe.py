@@ -18,6 +18,7 @@ from generation.training.starter.probe import (
     followed,
     settings_table,
     spread,
+    subjects_table,
     unknown_words,
     words_table,
 )
@@ -77,10 +78,13 @@ def test_tables_have_a_row_for_each_wording_and_setting(
     plan = Plan(seeds=(1,), seconds=0.1)
     clips = Clips(tiny_model, tmp_path / "probe.jsonl", plan.seconds)
     words, settings = words_table(clips, plan), settings_table(clips, plan)
+    made = len(clips.path.read_text().splitlines())
+    assert len(subjects_table(clips, plan)) == 2 + len(SUBJECTS)
+    assert len(clips.path.read_text().splitlines()) == made  # of the clips that are there
     assert len(words) == 2 + 3
     assert len(settings) == 2 + 2
     assert words[2].count("(0)") == 4  # the plain prompt is not higher than itself
-    assert {row.count("|") for row in words} == {7}
+    assert {row.count("|") for row in words} == {6}
     assert {row.count("|") for row in settings} == {9}
 
 
