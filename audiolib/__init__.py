@@ -3,21 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from audiolib.batches import BatchOutcome
     from audiolib.checking.findings import CheckReport, Finding
     from audiolib.clip import Clip, Recipe, SearchHit
     from audiolib.duplicates import NEAR_SIMILARITY, DuplicateGroup
     from audiolib.errors import AudiolibError
     from audiolib.importing.values import ImportOutcome
     from audiolib.library import AudioLibrary
+    from audiolib.lines import BatchOutcome
     from audiolib.models import Models
     from audiolib.outputs import Destination
+    from audiolib.progress import ClipProgress, OnProgress
     from audiolib.promptfiles import BatchLine
     from audiolib.ranking import Score, Take
     from audiolib.requests import GenerationRequest
     from audiolib.reuse import REUSE_SCORE, ReusedOrMade
     from audiolib.statistics import LibraryStats
-    from audiolib.studio import ClipProgress, OnProgress
     from audiolib.trash import TrashedClip
     from audiolib.version import __version__
     from audiolib.waveform import Waveform
@@ -65,11 +65,11 @@ _HOMES = {
     "AudioLibrary": "audiolib.library",
     "AudiolibError": "audiolib.errors",
     "BatchLine": "audiolib.promptfiles",
-    "BatchOutcome": "audiolib.batches",
+    "BatchOutcome": "audiolib.lines",
     "Benchmark": "generation.bench_values",
     "CheckReport": "audiolib.checking.findings",
     "Clip": "audiolib.clip",
-    "ClipProgress": "audiolib.studio",
+    "ClipProgress": "audiolib.progress",
     "Destination": "audiolib.outputs",
     "DuplicateGroup": "audiolib.duplicates",
     "Explanation": "indexing.query",
@@ -80,7 +80,7 @@ _HOMES = {
     "LibraryStats": "audiolib.statistics",
     "Models": "audiolib.models",
     "NEAR_SIMILARITY": "audiolib.duplicates",
-    "OnProgress": "audiolib.studio",
+    "OnProgress": "audiolib.progress",
     "REUSE_SCORE": "audiolib.reuse",
     "Recipe": "audiolib.clip",
     "ReusedOrMade": "audiolib.reuse",

@@ -1,51 +1,18 @@
-"""Clips that are made together: which requests can share a batch, and which lines of a file are done already."""
+"""Clips that are made together: which requests can share a batch, and what happens where one fails."""
 
-import hashlib
-import json
-import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Final, Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Final
 
-from audiolib.clip import Clip
+from audiolib.composer import Composer, Hear, MadeAudio
 from audiolib.errors import AudiolibError, LibraryError, describe
-from audiolib.folder import LibraryFolder
-from audiolib.promptfiles import BatchLine
-from audiolib.recording import LINE_KEY
+from audiolib.progress import OnFailure, OnProgress, reporter
 from audiolib.requests import GenerationRequest
-from audiolib.sidecars import Sidecar, read_sidecar
 
 _ITS_OWN: Final = frozenset(
     ("prompt", "seed", "tags", "audio_format", "sample_rate", "sample_format", "finish", "parent_id")
 )
 """What clips of one batch may differ in: it is no business of the decoder's, or each row's own."""
-_NOT_ASKED: Final = frozenset(("model", "batch_size", "parent_id", "conditioned_as"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchOutcome:
-    """What came of one clip of a batch.
-
-    Attributes:
-        line: What was asked for.
-        status: `made`, `present` (made for this line by an earlier run) or `failed`.
-        clip: The clip, unless it failed.
-        reason: Why it failed, as a sentence.
-    """
-
-    line: BatchLine
-    status: Literal["made", "present", "failed"]
-    clip: Clip | None = None
-    reason: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the clip's JSON object with `line` and `status` added; of one that failed the prompt and why."""
-        if self.clip is None:
-            document = {"prompt": self.line.request.prompt, "reason": self.reason}
-        else:
-            document = self.clip.to_json()
-        return {**document, "line": self.line.number, "status": self.status}
 
 
 def sharing(request: GenerationRequest) -> tuple[object, ...] | None:
@@ -117,84 +84,74 @@ def reason_of(error: Exception) -> str:
     return failure.message if failure else f"{type(error).__name__}: {error}"
 
 
-def line_keys(
-    requests: Sequence[GenerationRequest], *, seeded: Sequence[bool], digests: Sequence[str]
-) -> list[str]:
-    """Return a name for each request that it has again in the next run, and shares with no other one of this run.
-
-    It is made from all that is asked for and the weights; a seed that was drawn does not count, so equal requests
-    without one are told apart by counting them.
-
-    Args:
-        requests: What is wanted; checked already.
-        seeded: Which of them were asked for with a seed.
-        digests: Of the weights of each one's model.
-    """
-    seen: Counter[str] = Counter()
-    keys = []
-    for request, has_seed, digest in zip(requests, seeded, digests, strict=True):
-        asked = {
-            field.name: _plain(getattr(request, field.name))
-            for field in fields(request)
-            if field.name not in _NOT_ASKED and getattr(request, field.name) != field.default
-        }
-        if not has_seed:
-            del asked["seed"]
-        text = json.dumps({**asked, "weights": digest}, sort_keys=True, ensure_ascii=False)
-        seen[text] += 1
-        keys.append(hashlib.sha256(f"{text}#{seen[text]}".encode()).hexdigest()[:32])
-    return keys
-
-
-def clips_of_lines(folder: LibraryFolder, keys: Iterable[str]) -> dict[str, Sidecar]:
-    """Return the sidecars of clips that were made for lines, by the lines' keys; of two the older one's.
-
-    A clip whose sidecar a killed process could not write any more gets it now.
+def make_all(
+    composer: Composer,
+    checked: Sequence[GenerationRequest],
+    *,
+    progress: OnProgress | None = None,
+    failed: OnFailure | None = None,
+    hear: Hear | None = None,
+) -> Iterator[tuple[int, MadeAudio]]:
+    """Make the sound of clips, neighbours that can share a batch together; each with its request's number, from 0.
 
     Args:
-        folder: The library.
-        keys: From `line_keys`.
+        composer: Makes the sound.
+        checked: What to make, from `Studio.check_all`.
+        progress: Called after every step.
+        failed: Called for a clip that cannot be made, and the others are; else its error is raised.
+        hear: Called with pieces of the sound while it is made, one clip after the other.
 
     Raises:
-        OSError: A sidecar cannot be written.
+        GenerationError: A clip could not be made.
     """
-    wanted = set(keys)
-    if not folder.audio.is_dir():
-        return {}
-    _adopt(folder, wanted)
-    mark = f'"{LINE_KEY}"'.encode()
-    found: dict[str, Sidecar] = {}
-    for path in folder.sidecar_paths():
+    for run in runs(checked):
         try:
-            if mark not in path.read_bytes():  # parsing takes ten times as long as reading
-                continue
-            sidecar = read_sidecar(path)
-        except (LibraryError, OSError):
-            continue  # damaged, or removed meanwhile: no clip of a line
-        key = sidecar.document.get(LINE_KEY)
-        if isinstance(key, str) and key in wanted and key not in found and sidecar.clip.path.is_file():
-            found[key] = sidecar
-    return found
+            alone = len(run) == 1 or hear is not None
+            limit = 1 if alone else composer.batch_limit(checked[run[0]])
+        except Exception as error:  # a model that cannot be loaded fails all of its clips
+            if failed is None or not concerns_one_clip(error):
+                raise
+            for number in run:
+                failed(number, error)
+            continue
+        for start in range(0, len(run), limit):
+            batch = _Batch(composer=composer, checked=checked, progress=progress, failed=failed, hear=hear)
+            yield from batch.made(run[start : start + limit])
 
 
-def _adopt(folder: LibraryFolder, wanted: set[str]) -> None:
-    """Complete the clips of these lines whose audio was written and whose sidecar was not.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Clips that are made together; the fields are the arguments of `make_all`."""
 
-    Unlike `index`, however young they are: where another process is at this very clip, both write the same.
-    """
-    from audiolib.checking.survey import survey
-    from audiolib.recovery import line_of, restore_sidecar
+    composer: Composer
+    checked: Sequence[GenerationRequest]
+    progress: OnProgress | None
+    failed: OnFailure | None
+    hear: Hear | None
 
-    found = survey(folder)
-    for clip_id, paths in found.audio.items():
-        if clip_id not in found.sidecars and len(paths) == 1 and line_of(paths[0]) in wanted:
-            restore_sidecar(folder, paths[0], clip_id)
+    def made(self, numbers: Sequence[int]) -> Iterator[tuple[int, MadeAudio]]:
+        """Make them. A batch that fails is cut in two, until the clip that fails is alone or memory is enough."""
+        try:
+            made = self._composed(numbers)
+        except Exception as error:
+            alone = len(numbers) == 1
+            if not concerns_one_clip(error) or (alone and self.failed is None):
+                raise
+            if alone and self.failed is not None:
+                self.failed(numbers[0], error)
+                return
+            made = []
+        yield from zip(numbers, made, strict=False)
+        if not made:
+            middle = len(numbers) // 2
+            for half in (numbers[:middle], numbers[middle:]):
+                yield from self.made(half)
 
-
-def _plain(value: Any) -> Any:
-    """A value of a request as JSON has it."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return list(value) if isinstance(value, tuple) else value
+    def _composed(self, numbers: Sequence[int]) -> list[MadeAudio]:
+        requests = [self.checked[number] for number in numbers]
+        report = reporter(
+            self.progress, requests[0].prompt, numbers[0] + 1, len(self.checked), together=len(numbers)
+        )
+        if len(requests) == 1:
+            return [self.composer.compose(requests[0], progress=report, hear=self.hear)]
+        return self.composer.compose_batch(requests, progress=report)

@@ -48,7 +48,7 @@ def store(
         folder: The library.
         made: The sound and its recipe.
         request: What was asked for.
-        line: The key of the line of a file that it is for, see `audiolib.batches.line_keys`.
+        line: The key of the line of a file that it is for, see `audiolib.lines.line_keys`.
 
     Returns:
         The clip's sidecar; its files are on the disk.

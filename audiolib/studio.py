@@ -1,12 +1,12 @@
 """Making clips: requests checked as a whole, then composed and stored, or written as plain files, one by one."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from audiolib.batches import concerns_one_clip, runs
+from audiolib.batches import concerns_one_clip, make_all
 from audiolib.catalogue import Catalogue
 from audiolib.clip import Clip
 from audiolib.composer import Composer, Hear, MadeAudio
@@ -16,29 +16,10 @@ from audiolib.files import check_writable
 from audiolib.folder import LibraryFolder
 from audiolib.ids import new_id
 from audiolib.outputs import Destination
-from audiolib.requests import GenerationRequest, Progress
+from audiolib.progress import OnFailure, OnProgress
+from audiolib.requests import GenerationRequest
 from audiolib.settings import Settings
 from audiolib.sidecars import Sidecar
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipProgress:
-    """How far generation is: clip `number` of `clips`, `done` of `total` decoder steps.
-
-    Where several clips are made together, `number` is the first of them and `together` how many they are.
-    """
-
-    prompt: str
-    number: int
-    clips: int
-    done: int
-    total: int
-    together: int = 1
-
-
-OnProgress = Callable[[ClipProgress], None]
-OnFailure = Callable[[int, Exception], None]
-"""Called with the number of a request, from 0, and what went wrong with it."""
 
 
 class Studio:
@@ -87,7 +68,7 @@ class Studio:
             checked: What to make, from `check_all`.
             index: Make each searchable at once.
             progress: Called after every step.
-            lines: The key of the line that each is for, see `audiolib.batches.line_keys`.
+            lines: The key of the line that each is for, see `audiolib.lines.line_keys`.
             failed: Called for a clip that cannot be made, and the others are; else its error is raised.
             hear: Called with pieces of the sound while it is made, clip by clip.
 
@@ -96,7 +77,7 @@ class Studio:
             OSError: It could not be stored; nothing half-made is left.
         """
         self.prepare_to_store()
-        for number, made in self.make_all(checked, progress=progress, failed=failed, hear=hear):
+        for number, made in make_all(self._composer, checked, progress=progress, failed=failed, hear=hear):
             try:
                 clip = self.store(made, checked[number], index=index, line=lines[number] if lines else None)
             except Exception as error:
@@ -142,65 +123,6 @@ class Studio:
             crashpoint("generate.row-written")
         return sidecar.clip
 
-    def make_all(
-        self,
-        checked: Sequence[GenerationRequest],
-        *,
-        progress: OnProgress | None = None,
-        failed: OnFailure | None = None,
-        hear: Hear | None = None,
-    ) -> Iterator[tuple[int, MadeAudio]]:
-        """Make the sound of clips, neighbours that can share a batch together; each with its request's number.
-
-        Args:
-            checked: What to make, from `check_all`.
-            progress: Called after every step.
-            failed: As for `store_all`.
-            hear: Called with pieces of the sound while it is made.
-        """
-        for run in runs(checked):
-            try:
-                alone = len(run) == 1 or hear is not None
-                limit = 1 if alone else self._composer.batch_limit(checked[run[0]])
-            except Exception as error:  # a model that cannot be loaded fails all of its clips
-                if failed is None or not concerns_one_clip(error):
-                    raise
-                for number in run:
-                    failed(number, error)
-                continue
-            for start in range(0, len(run), limit):
-                yield from self._together(run[start : start + limit], checked, progress, failed, hear)
-
-    def _together(
-        self,
-        numbers: Sequence[int],
-        checked: Sequence[GenerationRequest],
-        progress: OnProgress | None,
-        failed: OnFailure | None,
-        hear: Hear | None = None,
-    ) -> Iterator[tuple[int, MadeAudio]]:
-        """One batch. One that fails is cut in two, until the clip that fails is alone or memory is enough."""
-        requests = [checked[number] for number in numbers]
-        report = reporter(progress, requests[0].prompt, numbers[0] + 1, len(checked), together=len(requests))
-        try:
-            made = (
-                [self._composer.compose(requests[0], progress=report, hear=hear)]
-                if len(requests) == 1
-                else self._composer.compose_batch(requests, progress=report)
-            )
-        except Exception as error:
-            if not concerns_one_clip(error) or (len(numbers) == 1 and failed is None):
-                raise
-            if len(numbers) == 1 and failed is not None:
-                failed(numbers[0], error)
-                return
-            made = []
-        yield from zip(numbers, made, strict=False)
-        if not made:
-            middle = len(numbers) // 2
-            for half in (numbers[:middle], numbers[middle:]):
-                yield from self._together(half, checked, progress, failed)
-
     def render_all(
         self,
         requests: Sequence[GenerationRequest],
@@ -239,7 +161,7 @@ class Studio:
         """
         for place in places:
             place.check()
-        for number, made in self.make_all(checked, progress=progress, failed=failed, hear=hear):
+        for number, made in make_all(self._composer, checked, progress=progress, failed=failed, hear=hear):
             try:
                 clip = self.write(made, checked[number], places[number])
             except Exception as error:
@@ -283,9 +205,27 @@ class Studio:
         """
         if not requests:
             raise InvalidInputError("There is nothing to generate. Give at least one prompt.")
+        found: set[object] = set()
+        return [self.check(request, found) for request in requests]
+
+    def check(self, request: GenerationRequest, found: set[object]) -> GenerationRequest:
+        """Return one of several requests cleaned.
+
+        Args:
+            request: What is to be made.
+            found: Models that were found to be here; this one's is added.
+
+        Raises:
+            InvalidInputError: Something makes no sense.
+            ModelNotFoundError: Its model is not on this machine.
+        """
         most = self._settings.max_duration
-        checked = [request.checked(max_duration=most) for request in requests]
-        return [self._composer.settled(request, max_duration=most) for request in checked]
+        checked = request.checked(max_duration=most)
+        if checked.model in found and not checked.conditioned:
+            return checked  # looking for a model takes longer than all else
+        settled = self._composer.settled(checked, max_duration=most)
+        found.add(checked.model)
+        return settled
 
 
 def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest:
@@ -316,22 +256,3 @@ def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest
     if "model" in changes:
         base = replace(base, model_weights=None)
     return replace(base, **changes)
-
-
-def reporter(
-    progress: OnProgress | None, prompt: str, number: int, clips: int, *, together: int = 1
-) -> Progress | None:
-    """Return one clip's progress as part of all of them.
-
-    Args:
-        progress: Who wants to know.
-        prompt: The clip's words.
-        number: Which clip it is, from 1.
-        clips: How many there are.
-        together: How many are made at once.
-    """
-    if progress is None:
-        return None
-    return lambda done, total: progress(
-        ClipProgress(prompt=prompt, number=number, clips=clips, done=done, total=total, together=together)
-    )

@@ -5,15 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-from audiolib.batches import BatchOutcome, by_batch, clips_of_lines, line_keys, reason_of
+from audiolib.batches import by_batch, reason_of
 from audiolib.clip import Clip
 from audiolib.errors import ClipNotFoundError, InvalidInputError
 from audiolib.facade.base import LibraryBase
+from audiolib.lines import BatchOutcome, clips_of_lines, line_keys
 from audiolib.outputs import Destination
+from audiolib.progress import OnProgress
 from audiolib.promptfiles import BatchLine, read_prompt_file
 from audiolib.requests import GenerationOptions, GenerationRequest
 from audiolib.sidecars import Sidecar
-from audiolib.studio import OnProgress
 
 
 class Batching(LibraryBase):
@@ -163,9 +164,10 @@ class Batching(LibraryBase):
         from generation.errors import AudioError
 
         checked: list[GenerationRequest] = []
+        found: set[object] = set()
         for line in lines:
             try:
-                checked += self._studio.check_all([line.request])
+                checked.append(self._studio.check(line.request, found))
             except (ValueError, AudioError, ClipNotFoundError) as error:
                 raise InvalidInputError(f"{_where(line)}{error}") from error
         return checked

@@ -11,9 +11,10 @@ from audiolib.clip import Clip
 from audiolib.errors import InvalidInputError
 from audiolib.facade.base import LibraryBase
 from audiolib.outputs import Destination
+from audiolib.progress import OnProgress, reporter
 from audiolib.requests import GenerationOptions, GenerationRequest, VariationOptions
 from audiolib.reuse import REUSE_SCORE, Reuse, ReusedOrMade, Wish
-from audiolib.studio import OnProgress, reporter, variation_of
+from audiolib.studio import variation_of
 
 if TYPE_CHECKING:
     from audiolib.composer import Hear

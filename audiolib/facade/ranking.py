@@ -4,14 +4,14 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
-from audiolib.batches import reason_of
+from audiolib.batches import make_all, reason_of
 from audiolib.composer import MadeAudio
 from audiolib.errors import InvalidInputError
 from audiolib.facade.base import LibraryBase
 from audiolib.outputs import Destination
+from audiolib.progress import OnProgress
 from audiolib.ranking import ClapJudge, DescriptorJudge, Judge, RankBy, Shortlist, Take, Wishes
 from audiolib.requests import GenerationOptions, GenerationRequest, fresh_seed
-from audiolib.studio import OnProgress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,8 +71,8 @@ class Ranking(LibraryBase):
         else:
             destination.check()
         shortlist, takes, failures = Shortlist(keep), dict[int, Take](), list[Exception]()
-        for number, made in self._studio.make_all(
-            requests, progress=progress, failed=lambda _, error: failures.append(error)
+        for number, made in make_all(
+            self._composer, requests, progress=progress, failed=lambda _, error: failures.append(error)
         ):
             score = judge.score(_finished(made), made.sampling_rate)
             takes[number] = Take(prompt=requests[number].prompt, seed=made.recipe.seed, score=score)

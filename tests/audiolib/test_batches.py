@@ -27,9 +27,10 @@ from audiolib import (
     GenerationRequest,
     SoundFinish,
 )
-from audiolib.batches import by_batch, line_keys, runs
+from audiolib.batches import by_batch, runs
 from audiolib.codes import read_codes
 from audiolib.errors import InvalidInputError
+from audiolib.lines import line_keys
 from audiolib.promptfiles import read_prompt_file
 from audiolib.settings import Settings
 from audiolib.sidecars import read_sidecar
