@@ -22,8 +22,9 @@ import pytest
 from library_stock import findable, make_old, open_stock
 
 from audiolib import AudioLibrary
+from audiolib.codes import read_codes
 from audiolib.crashpoints import VARIABLE
-from audiolib.recording import read_codes, read_facts
+from audiolib.recording import read_facts
 from audiolib.sidecars import read_sidecar
 from generation.audio import save_audio
 
