@@ -170,6 +170,7 @@ def _write(folder: Path, tensors: Mapping[str, Stored], progress: Progress | Non
             temporary.replace(folder / name)
         finally:
             temporary.unlink(missing_ok=True)
+        del arrays  # before the next shard is copied
         written.append(folder / name)
         where |= dict.fromkeys(names, name)
         if progress is not None:

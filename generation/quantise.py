@@ -80,7 +80,9 @@ def quantise(decoder: MusicGenDecoder, bits: int) -> None:
         if not wanted(path, module):
             return module
         product: nn.Module = kind.from_linear(module, group, 8 if path == "heads" else bits)
-        mx.eval(product.parameters())  # one after the other: the whole decoder is never there in both forms
+        # One after the other, and the whole weights go at once: the decoder is never there in both forms.
+        mx.eval(product.parameters())
+        module.pop("weight")
         return product
 
     leaves = tree_map_with_path(replaced, decoder.leaf_modules(), is_leaf=nn.Module.is_module)

@@ -230,6 +230,24 @@ def test_a_configuration_that_is_none(text: str, tmp_path: Path) -> None:
         read_export(tmp_path / "state_dict.bin")
 
 
+def test_a_malicious_export_runs_nothing(tmp_path: Path) -> None:
+    import os
+    import pickle
+    import zipfile
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {tmp_path / 'was-here'}",)
+
+    with zipfile.ZipFile(tmp_path / "state_dict.bin", "w") as file:
+        file.writestr(
+            "archive/data.pkl", pickle.dumps({"best_state": {"emb.0.weight": Evil()}, "xp.cfg": ""})
+        )
+    with pytest.raises(CheckpointError, match="malicious"):
+        convert(tmp_path)
+    assert not (tmp_path / "was-here").exists()
+
+
 def test_a_file_that_is_no_export(tmp_path: Path) -> None:
     import torch
 

@@ -101,6 +101,18 @@ def test_states_keep_the_number_type(tiny_folder: Path, dtype: str) -> None:
     assert model.generate("calm piano", max_steps=6, seed=0).shape == (3 * 640,)
 
 
+def test_whole_weights_go_one_after_the_other() -> None:
+    """Quantising takes the memory of one product besides the result, not that of the whole decoder."""
+    config = DecoderConfig(hidden_size=512, num_hidden_layers=8, num_attention_heads=8, ffn_dim=2048)
+    decoder = MusicGenDecoder(config, 512)
+    largest = max(value.nbytes for _, value in tree_flatten(decoder.layers[0].parameters()))
+    mx.reset_peak_memory()
+    before = mx.get_active_memory()
+    quantise(decoder, 8)
+    small = sum(v.nbytes for _, v in tree_flatten({"l": decoder.layers, "h": decoder.heads}))
+    assert mx.get_peak_memory() - before < small + 4 * max(largest, 4 * 2048 * 512 * 4)
+
+
 def test_narrow_models_take_smaller_groups(tiny_folder: Path) -> None:
     model = MusicGen.from_pretrained(tiny_folder, bits=8)
     assert model.parts.decoder.layers[0].fc1.group_size == 32
