@@ -187,18 +187,18 @@ def _moved(clips: Sequence[Measured], plain: Sequence[Measured], name: str) -> s
 
 
 def words_table(clips: Clips, plan: Plan, progress: Callable[[str], None] | None = None) -> list[str]:
-    """What words do: each measure's mean, and in how many clips it is higher than in the plain prompt's twin."""
+    """What words do: each measure's mean, in how many clips it is higher than in the plain prompt's, the spread."""
     plain = clips.of([PLAIN.format(s) for s in SUBJECTS], plan.seeds, progress=progress)
     rows = [
         f"| what is said (in brackets: clips of {len(plain)} that measure more than the plain prompt's) | "
-        "onsets a second | brightness, Hz | drums | level, dBFS |",
-        "|---|---|---|---|---|",
+        "onsets a second | brightness, Hz | drums | level, dBFS | spread, dB |",
+        "|---|---|---|---|---|---|",
     ]
     for wordings in WORDINGS.values():
         for wording in wordings:
             made = clips.of([wording.format(s) for s in SUBJECTS], plan.seeds, progress=progress)
             cells = [_moved(made, plain, name) for name in ("onsets", "brightness", "drums", "level")]
-            rows.append(f"| {wording.format('…')} | {' | '.join(cells)} |")
+            rows.append(f"| {wording.format('…')} | {' | '.join(cells)} | {spread(made):.1f} |")
     return rows
 
 

@@ -84,7 +84,7 @@ def test_tables_have_a_row_for_each_wording_and_setting(
     assert len(words) == 2 + 3
     assert len(settings) == 2 + 2
     assert words[2].count("(0)") == 4  # the plain prompt is not higher than itself
-    assert {row.count("|") for row in words} == {6}
+    assert {row.count("|") for row in words} == {7}
     assert {row.count("|") for row in settings} == {9}
 
 
