@@ -350,6 +350,16 @@ class TestCommandLine:
         assert loudness(audio, rate) == pytest.approx(-18, abs=0.2)
 
 
+def test_each_seed_has_its_own_dither(tmp_path: Path) -> None:
+    def stored(seed: int) -> bytes:
+        made = made_for(recipe_for("x", SoundFinish(dither=True), None, seed), peak=0.5)
+        path = tmp_path / "a.wav"
+        write_audio(path, made, clip_id="01M821PXFW94BW44WQZ9JT1EK5", title="A", tags=(), sample_rate=None)
+        return load_audio(path)[0].tobytes()
+
+    assert stored(1) == stored(1) != stored(2)
+
+
 def test_old_recipes_have_no_finish() -> None:
     recipe = recipe_for("calm piano", AS_IT_IS, None)
     document = recipe.to_json()
