@@ -10,6 +10,9 @@ import logging
 import os
 import platform
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +23,15 @@ _log = logging.getLogger(__name__)
 DTYPES = ("float32", "float16", "bfloat16")
 CPU_ROW_TILE = 8
 """Rows of every product on the CPU: four clips with guidance; products of 1 to 8 rows cost about the same there."""
+
+
+_libraries: list[ctypes.CDLL] = []  # the one in use, once `prepare` has found it
+_THREAD_CONTROLS = (
+    ("mkl_get_max_threads", "mkl_serv_set_num_threads"),
+    ("openblas_get_num_threads", "openblas_set_num_threads"),
+)
+_one_thread_lock = threading.Lock()
+_one_thread_users: list[int] = []  # how many threads there were, for each user that is not done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,23 +91,52 @@ def prepare() -> str:
         return "reference BLAS (slow; import generation before mlx)"
     # The same bits in every process, whatever the memory's alignment (Intel's "conditional numerical reproducibility").
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-    # Threads that wait for the next small product sleep instead of spinning: on a machine that does something else too,
-    # spinning was measured to take ten to thirty times as long.
+    # Threads that wait for the next product sleep after some tens of microseconds. Sleeping at once makes products of
+    # little work five times as long; spinning on makes steps thirty times as long where something else runs too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # OpenBLAS ran 1.3 times as fast as PyTorch's library, both 3 to 5 times as fast as none (docs/performance.md).
-    candidates = [("OpenBLAS", ctypes.util.find_library("openblas")), ("PyTorch's BLAS", _torch_blas())]
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    # For products of two rows PyTorch's library is up to 1.7 times as fast as OpenBLAS (docs/performance.md).
+    candidates = [("PyTorch's BLAS", _torch_blas()), ("OpenBLAS", ctypes.util.find_library("openblas"))]
     for name, library in candidates:
         if library is None:
             continue
         try:
             loaded = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
             loaded.sgemm_  # noqa: B018  # raises AttributeError where the library does not export it
+            _libraries.append(loaded)
         except (OSError, AttributeError) as error:
             _log.debug("%s cannot be used: %s", library, error)
             continue
         return name
-    _log.warning("no optimised BLAS found; install libopenblas0 or PyTorch for 4 to 30 times the speed")
-    return "reference BLAS (slow; install libopenblas0 or PyTorch)"
+    _log.warning("no optimised BLAS found; install PyTorch or libopenblas0 for 4 to 30 times the speed")
+    return "reference BLAS (slow; install PyTorch or libopenblas0)"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Products of the CPU in one thread meanwhile; nothing where the matrix library cannot be told.
+
+    Small products take no longer that way, and much less where the machine does something else too. The bits are the
+    same (`MKL_CBWR`, above). May be nested, and left in any order.
+    """
+    controls = [
+        (getattr(library, get), getattr(library, set_))
+        for library in _libraries
+        for get, set_ in _THREAD_CONTROLS
+        if hasattr(library, get) and hasattr(library, set_)
+    ]
+    with _one_thread_lock:
+        for get_threads, set_threads in controls:
+            _one_thread_users.append(get_threads() if not _one_thread_users else _one_thread_users[0])
+            set_threads(1)
+    try:
+        yield
+    finally:
+        with _one_thread_lock:
+            for _, set_threads in controls:
+                before = _one_thread_users.pop()
+                if not _one_thread_users:
+                    set_threads(before)
 
 
 def describe_backend() -> BackendInfo:

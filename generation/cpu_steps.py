@@ -12,6 +12,7 @@ Three things make a step dear on a CPU, and each has its remedy here (figures in
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractContextManager, nullcontext
 
 import mlx.core as mx
 from mlx import nn
@@ -22,8 +23,16 @@ from generation.layers import Linear, SplitLinear, activation, sinusoidal_positi
 
 _LONGEST_PRODUCT = 1536
 """Inputs above which a product is made in parts."""
+_NARROW = 512
+"""Width up to which a decoder works in one thread."""
 _POSITIONS = 256
 """Positions by which the table of their embeddings grows."""
+
+
+def threads_for(decoder: MusicGenDecoder) -> AbstractContextManager[None]:
+    """One thread for a decoder whose products are too small to be shared out; to be held while it makes steps."""
+    narrow = decoder.quick_step is not None and decoder.config.hidden_size <= _NARROW
+    return backend.one_thread() if narrow else nullcontext()
 
 
 def prepare_decoder(decoder: MusicGenDecoder) -> None:

@@ -29,7 +29,7 @@ from generation.composition import (
     plan_clips,
 )
 from generation.config import MusicGenConfig
-from generation.cpu_steps import prepare_decoder
+from generation.cpu_steps import prepare_decoder, threads_for
 from generation.decoding import decode_clip, decode_clips
 from generation.delay import DelayPattern
 from generation.errors import InvalidRequestError
@@ -351,15 +351,16 @@ class MusicGen:
         given = None if plan.given is None else np.repeat(plan.given[None], rows, axis=0)
         if given is not None:
             yield given[: len(prompts)]
-        for codes in stream_codes(
-            self._voices([*prompts, *[prompts[-1]] * fill], plan),
-            windows=plan.windows,
-            seeds=[*seeds, *[seeds[-1]] * fill],
-            settings=plan.settings,
-            given=given,
-            progress=progress,
-        ):
-            yield codes[: len(prompts)]
+        with threads_for(self.parts.decoder):
+            for codes in stream_codes(
+                self._voices([*prompts, *[prompts[-1]] * fill], plan),
+                windows=plan.windows,
+                seeds=[*seeds, *[seeds[-1]] * fill],
+                settings=plan.settings,
+                given=given,
+                progress=progress,
+            ):
+                yield codes[: len(prompts)]
 
     def _decode_all(self, codes: Sequence[npt.NDArray[np.int32]], rows: int) -> list[Waveform]:
         """The sound of clips that were generated together; on the CPU each alone, so that its bits are its own."""

@@ -78,3 +78,22 @@ def test_torch_is_found_without_importing_it() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
     path = backend._torch_blas()
     assert path is None or isinstance(path, Path)
+
+
+@linux_cpu
+def test_one_thread_for_as_long_as_somebody_wants_it() -> None:
+    if backend.prepare() != "PyTorch's BLAS":
+        pytest.skip("another library counts its threads in another way")
+    threads = backend._libraries[0].mkl_get_max_threads
+    backend._libraries[0].mkl_serv_set_num_threads(2)
+    first, second = backend.one_thread(), backend.one_thread()
+    first.__enter__()
+    assert threads() == 1
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert threads() == 1  # left in another order than nested contexts would
+    second.__exit__(None, None, None)
+    assert threads() == 2
+    with pytest.raises(KeyError), backend.one_thread():
+        raise KeyError
+    assert threads() == 2
