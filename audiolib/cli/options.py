@@ -29,7 +29,7 @@ bits_option = click.option(
     "--bits",
     type=click.Choice(["8", "4"]),
     callback=lambda _context, _parameter, value: None if value is None else int(value),
-    help="Quantise the decoder's weights: less memory, and faster on GPUs.",
+    help="Quantise the decoder's weights, for less memory.",
 )
 clip_argument = click.argument("clip", metavar="CLIP")
 
