@@ -1,8 +1,7 @@
 """What a library holds on the whole: counted from the index, weighed on the disk."""
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from audiolib.folder import LibraryFolder
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from indexing.filters import Filters
     from indexing.store import ClipIndex
 
@@ -94,28 +95,32 @@ def collect(folder: LibraryFolder, index: "ClipIndex", filters: "Filters | None"
     Raises:
         IndexingError: The index cannot be read.
     """
-    found = index.columns(_COLUMNS, where=filters.expression() if filters else None)
-    lengths, dates = found["duration"], [moment for moment in found["created_at"] if moment]
-    tempos = Counter(int(bpm + 0.5) // TEMPO_STEP for bpm in found["tempo_bpm"] if bpm is not None)
-    ratings = Counter(rating for rating in found["rating"] if rating is not None)
-    speech = Counter(found["has_speech"])
+    import pyarrow.compute as pc
+
+    found = index.table_of(_COLUMNS, where=filters.expression() if filters else None)
+    clips = len(found)
+    lengths, dates = pc.min_max(found["duration"]), pc.min_max(found["created_at"])
+    # Halves up, as a tempo is shown.
+    tempos = _counts(pc.floor(pc.divide(pc.floor(pc.add(found["tempo_bpm"], 0.5)), TEMPO_STEP)))
+    ratings, speech = _counts(found["rating"]), _counts(found["has_speech"])
     names = {True: "words", False: "no words", None: "not transcribed"}
+    speech |= {None: clips - sum(speech.values())}
     return LibraryStats(
-        clips=len(lengths),
-        seconds=round(sum(lengths), 3),
-        shortest=min(lengths, default=None),
-        longest=max(lengths, default=None),
-        first=min(dates, default=None),
-        last=max(dates, default=None),
-        models=_counted(found["model"]),
-        kinds=_counted(found["kind"]),
-        tags=_counted_tags(found["tags"]),
-        keys=_counted(found["key"]),
-        tempos={f"{n * TEMPO_STEP}-{(n + 1) * TEMPO_STEP - 1}": tempos[n] for n in sorted(tempos)},
+        clips=clips,
+        seconds=round(pc.sum(found["duration"]).as_py() or 0.0, 3),
+        shortest=lengths["min"].as_py(),
+        longest=lengths["max"].as_py(),
+        first=dates["min"].as_py(),
+        last=dates["max"].as_py(),
+        models=_ordered(_counts(found["model"])),
+        kinds=_ordered(_counts(found["kind"])),
+        tags=_counted_tags(_counts(pc.list_flatten(found["tags"]))),
+        keys=_ordered(_counts(found["key"])),
+        tempos={f"{int(n) * TEMPO_STEP}-{int(n + 1) * TEMPO_STEP - 1}": tempos[n] for n in sorted(tempos)},
         ratings={str(rating): ratings[rating] for rating in sorted(ratings, reverse=True)},
-        speech={name: speech[value] for value, name in names.items() if speech[value]},
-        not_indexed=None if filters else max(0, folder.count() - len(lengths)),
-        not_embedded=found["embedder"].count(None),
+        speech={name: speech[value] for value, name in names.items() if speech.get(value)},
+        not_indexed=None if filters else max(0, folder.count() - clips),
+        not_embedded=found["embedder"].null_count,
         disk=None if filters else disk_use(folder),
     )
 
@@ -131,19 +136,26 @@ def disk_use(folder: LibraryFolder) -> DiskUse:
     return DiskUse(total=sum(sizes.values()), **parts)
 
 
-def _counted(values: Iterable[str | None]) -> dict[str, int]:
-    counts = Counter(value for value in values if value is not None)
+def _counts(column: "pa.ChunkedArray") -> dict[Any, int]:
+    """How often each value is there; unknown ones are left out."""
+    import pyarrow.compute as pc
+
+    counted = pc.value_counts(column.drop_null())
+    return {row["values"]: row["counts"] for row in counted.to_pylist()}
+
+
+def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _counted_tags(lists: Iterable[Sequence[str] | None]) -> dict[str, int]:
+def _counted_tags(counts: Mapping[str, int]) -> dict[str, int]:
     """Tags that differ only in upper and lower case are one, written as it is most often."""
-    spellings: dict[str, Counter[str]] = {}
-    for tags in lists:
-        for tag in tags or ():
-            spellings.setdefault(tag.casefold(), Counter())[tag] += 1
-    counts = {max(sorted(found), key=found.__getitem__): found.total() for found in spellings.values()}
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    spellings: dict[str, dict[str, int]] = {}
+    for tag, number in counts.items():
+        spellings.setdefault(tag.casefold(), {})[tag] = number
+    return _ordered(
+        {max(sorted(found), key=found.__getitem__): sum(found.values()) for found in spellings.values()}
+    )
 
 
 def _size(path: Path) -> int:

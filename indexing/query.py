@@ -37,12 +37,14 @@ _FUSED: Final = 100
 # chosen on the tuning half of `python -m indexing.evaluation`. Places by words count as far as some clip has the
 # query's words together: where none has them, the query does not speak as the clips' documents do, and the
 # meaning is all there is. The longer a query, the more of it must be found, for a few common words always are.
-_MEANING_CONSTANT: Final = 5
+# Trust under the least would do no more than shuffle near neighbours in meaning.
+_MEANING_CONSTANT: Final = 8
 _WORDS_CONSTANT: Final = 10
 _WORDS_WEIGHT: Final = 24.0
 _LEAST_SHARE: Final = 0.5
 _LENGTH_FACTOR: Final = 0.2
 _SHARE_POWER: Final = 2
+_LEAST_TRUST: Final = 0.02
 # Scores by words this near share a place, so that meaning decides between them.
 _TIE: Final = 0.98
 
@@ -194,8 +196,11 @@ class _Search:
 
     def _trust(self, best: float) -> float:
         """How far the ranking by words is to be trusted, 0 to 1, by the best share of the query in one clip."""
+        if best and (self._words.keys or self._words.tempos):
+            return 1.0  # an embedding hardly knows one key or tempo from another
         share = max(0.0, best - _LEAST_SHARE) / (1 - _LEAST_SHARE)
-        return float(share ** (_LENGTH_FACTOR * self._words.things**2))
+        trust = float(share ** (_LENGTH_FACTOR * self._words.things**2))
+        return trust if trust >= _LEAST_TRUST else 0.0
 
     def _hits(self, ids: Sequence[str], why: Mapping[str, Explanation], matches: KeywordMatches) -> list[Hit]:
         similarity, documents = self._rows.similarities(ids), self._rows.documents(ids)

@@ -12,6 +12,7 @@ from indexing.schema import TEXT_SPACE, IndexRow
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from lancedb.expr import Expr
     from lancedb.query import FullTextQuery
     from lancedb.table import Table
@@ -221,6 +222,11 @@ class TableReader:
             return found
 
         return self._ask(read, {name: [] for name in names})
+
+    def table_of(self, names: Sequence[str], *, where: "Expr | None" = None) -> "pa.Table":
+        """What `columns` gives, as an Arrow table, for whoever counts values instead of reading them."""
+        nothing = schema.arrow_schema().empty_table().select(list(names))
+        return self._ask(lambda table: lookup.columns(table, names, where=where), nothing)
 
     def vectors(self, space: str = TEXT_SPACE) -> "tuple[list[str], np.ndarray]":
         """Ids and vectors `(N, D)` float32 of all rows that have one in a space; `(0, 0)` where there is none."""

@@ -135,6 +135,23 @@ def test_keys_are_not_mixed_up(index: ClipIndex) -> None:
     assert keyword(index, "90 bpm") == []
 
 
+def test_a_tempo_or_key_counts_where_meaning_is_blind(index: ClipIndex) -> None:
+    assert ids(search(index, "60 bpm oboe", QUERY))[0] == "calm"
+    assert ids(search(index, "oboe in A minor", QUERY))[0] == "calm"
+    assert ids(search(index, "90 bpm oboe", QUERY))[0] == "rock", "no clip has any of it"
+
+
+def test_a_word_behind_the_filter_is_no_typo(tmp_path: Path, row: Callable[..., IndexRow]) -> None:
+    made = ClipIndex(tmp_path)
+    made.upsert(
+        [row("a", document="warm cello", duration=50.0), row("b", document="hello there", duration=10.0)]
+    )
+    short = Filters(max_duration=20)
+    assert search(made, "cello", None, mode="keyword", filters=short) == []
+    (hit,) = search(made, "jello", None, mode="keyword", filters=short)
+    assert (hit.id, hit.why.matched) == ("b", ("jello -> hello",))
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_filters_hold_in_every_mode(index: ClipIndex, mode: str) -> None:
     found = search(
