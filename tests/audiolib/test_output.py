@@ -92,3 +92,18 @@ def test_the_shorter_path_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     assert output.short_path(tmp_path / "data" / "a.wav") == os.path.join("data", "a.wav")
     assert output.short_path(Path("/a.wav")) == "/a.wav"
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_notice_takes_the_place_of_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.bar("calm piano", "step") as update:
+        update(1, 2)
+        drawn = capsys.readouterr().err
+        output.notice("Samples were cut off.")
+        said = capsys.readouterr().err
+        update(2, 2)
+    assert "calm piano" in drawn
+    assert said == "\r\x1b[KSamples were cut off.\n"
+    capsys.readouterr()
+    output.notice("And again.")
+    assert capsys.readouterr().err == "And again.\n"  # no bar is there any more
