@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from indexing import ClipIndex, IndexRow, background, upkeep
+from indexing import ClipIndex, IndexRow, background, lookup, upkeep
 
 Unit = Callable[..., np.ndarray]
 MakeRow = Callable[..., IndexRow]
@@ -70,7 +70,8 @@ def test_a_large_table_gets_its_indexes_and_finds_new_rows_at_once(
 ) -> None:
     vectors = clustered(400)
     index.upsert([row(f"{i:04}", vector=vector) for i, vector in enumerate(vectors)])
-    assert set(indexes(table())) == {"document", "vector", "id", "tempo_bpm", "key"}
+    scalars = {"id", "tempo_bpm", "key", "created_at", "kind"}
+    assert set(indexes(table())) == {"document", "vector", *scalars}
     assert indexes(table())["vector"].num_unindexed_rows == 0
 
     fresh = clustered(1, seed=9)[0]
@@ -98,6 +99,25 @@ def test_what_the_index_finds_is_what_an_exact_search_finds(
         assert hits[0].score == pytest.approx(cosines.max(), abs=1e-6)
     everything = index.nearest(vectors[0], limit=2_000)
     assert len(everything) == 1_000, "whoever asks for all gets all, index or not"
+
+
+def test_a_filter_that_few_pass_is_searched_for_everywhere(
+    index: ClipIndex,
+    row: MakeRow,
+    table: Callable[[], Any],
+    small_limits: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from lancedb.expr import col, lit
+    from lancedb.index import IvfRq
+
+    vectors = clustered(400)
+    index.upsert([row(f"{i:04}", vector=vector, rating=i % 100) for i, vector in enumerate(vectors)])
+    table().create_index("vector", config=IvfRq(distance_type="cosine", num_partitions=16), replace=True)
+    monkeypatch.setattr(lookup, "_FILTERED_PROBES", 1)
+    found = index.nearest(vectors[0], where=col("rating") == lit(7), limit=10)
+    expected = sorted(range(7, 400, 100), key=lambda i: -float(vectors[i] @ vectors[0]))
+    assert [hit.id for hit in found] == [f"{i:04}" for i in expected]
 
 
 def test_a_vector_index_of_many_parts_is_made_anew(
