@@ -37,7 +37,7 @@ clip_argument = click.argument("clip", metavar="CLIP")
 def sampling_options(command: Command) -> Command:
     """Add the options that say how tokens are chosen."""
     for option in (
-        click.option("--guidance", type=float, help="How closely the prompt is followed; 1 is not at all."),
+        click.option("--guidance", type=float, help="How strongly the prompt counts; 1 is no guidance."),
         click.option(
             "--top-p", type=float, help="Choose among the likeliest tokens of this probability in all."
         ),
