@@ -101,8 +101,9 @@ def test_who_makes_the_sound_never_waits_for_the_ears(players: Path) -> None:
     assert len(heard(players)) == 40 * RATE // 2
 
 
-def test_a_player_that_fails_at_once_leaves_all_of_it_to_the_next(players: Path) -> None:
-    install(players, "ffplay", "echo no sound card >&2; exit 3")
+@pytest.mark.parametrize("first", ["", "PATH=/usr/bin:/bin; head -c 30000 > /dev/null;"])
+def test_a_player_that_fails_at_once_leaves_all_of_it_to_the_next(players: Path, first: str) -> None:
+    install(players, "ffplay", f"{first} echo no sound card >&2; exit 3")
     recorder(players, "mpv")
     sound = noise(0.5)
     player = LivePlayer(RATE)
