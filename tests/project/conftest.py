@@ -32,7 +32,7 @@ def texts() -> list[Path]:
         pytest.skip("not a git checkout")
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
-    binary = {".safetensors", ".model", ".npz", ".png", ".wav"}
+    binary = {".flac", ".safetensors", ".model", ".npz", ".png", ".wav"}
     paths = [ROOT / name for name in names if name]
     kept = ROOT / "tests" / "audiolib" / "old_library"  # as older versions wrote them, most of it binary
     return [
