@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mlx import nn
 
 from generation.decoder import Block, KVCache, MusicGenDecoder, TextMemory
-from generation.layers import activation, sinusoidal_positions
+from generation.layers import SplitLinear, activation, sinusoidal_positions
 from generation.sampling import SamplingSettings, clip_keys, step_keys
 
 Tokens = npt.NDArray[np.int32]
@@ -34,11 +34,12 @@ def suits(decoder: MusicGenDecoder, memories: Sequence[TextMemory], settings: Sa
     from generation import cuda_kernels
 
     config = decoder.config
-    products = [decoder.heads, decoder.layers[0].self_attn.qkv, decoder.layers[0].fc1]
+    first = decoder.layers[0]
+    products = [decoder.heads, first.self_attn.qkv, first.fc1, first.fc2]
     return (
         not mx.metal.is_available()
         and mx.default_device() != mx.Device(mx.cpu)
-        and all(isinstance(product, nn.Linear) for product in products)  # quantised ones are not
+        and all(isinstance(product, nn.Linear) for product in products)  # neither quantised nor split
         and all(product.weight.dtype in (mx.float16, mx.bfloat16) for product in products)
         and config.head_dim == cuda_kernels.HEAD_DIM
         and config.activation_function == "gelu"
@@ -202,7 +203,7 @@ class QuickSteps:
     def _product(
         self,
         x: mx.array,
-        linear: nn.Linear,
+        linear: nn.Linear | SplitLinear,
         *,
         norm: nn.LayerNorm | None = None,
         rows: int | None = None,
