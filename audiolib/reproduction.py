@@ -153,5 +153,5 @@ def _otherwise(recipe: Recipe, made: MadeAudio, what: str) -> str:
         return f"The {what} came out otherwise: the clip was made on {there}, this is {here}."
     return (
         f"The {what} came out otherwise than they are stored. "
-        "Another version of MLX or of the matrix library may be the cause."
+        "Another version of audiolib, of MLX or of the matrix library may be the cause."
     )
