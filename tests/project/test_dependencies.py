@@ -51,9 +51,6 @@ def test_imports_and_dependencies_agree(modules: list[Path], root: Path) -> None
         # sentence-transformers, which is declared, cannot be without these two.
         if name in {"torch", "transformers"} and places <= {"indexing/clap.py", "generation/bench_peer.py"}:
             del foreign[name]
-        # Nor can huggingface_hub without this one.
-        elif name == "yaml" and places <= {"generation/audiocraft.py"}:
-            del foreign[name]
         elif name in play or (name in training and all("/training/" in place for place in places)):
             del foreign[name]
     assert not foreign, "imported, not declared"
