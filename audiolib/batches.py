@@ -1,5 +1,6 @@
 """Clips that are made together: which requests can share a batch, and what happens where one fails."""
 
+import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
@@ -13,6 +14,9 @@ _ITS_OWN: Final = frozenset(
     ("prompt", "seed", "tags", "audio_format", "sample_rate", "sample_format", "finish", "parent_id")
 )
 """What clips of one batch may differ in: it is no business of the decoder's, or each row's own."""
+
+_DISK: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES))
+"""What the system says of a disk that takes no other clip either."""
 
 
 def sharing(request: GenerationRequest) -> tuple[object, ...] | None:
@@ -71,6 +75,9 @@ def concerns_one_clip(error: Exception) -> bool:
 
     # What MLX raises of its own, as where memory is not enough, is a RuntimeError.
     kinds = (GenerationError, AudiolibError, MemoryError, RuntimeError)
+    cause = error.__cause__  # of an `AudioError`, where the audio cannot be written
+    if isinstance(cause, OSError) and cause.errno in _DISK:
+        return False
     return isinstance(error, kinds) and not isinstance(error, LibraryError)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -220,6 +221,26 @@ class TestFailures:
         outcomes = library.generate_batch(read_prompt_file(b"one\ntwo\n", duration=SHORT))
         with pytest.raises(OSError, match="No space left"):
             list(outcomes)
+
+    def test_a_disk_that_is_full_at_the_audio_stops_all(
+        self, library: AudioLibrary, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from generation import audio
+
+        write, written = audio._write_atomically, list[Path]()
+
+        def failing(path: Path, *rest: Any) -> None:
+            written.append(path)
+            if len(written) > 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write(path, *rest)
+
+        monkeypatch.setattr(audio, "_write_atomically", failing)
+        tried = _bad(monkeypatch)
+        with pytest.raises(AudioError, match="No space left"):
+            list(library.generate_batch(read_prompt_file(FIVE, duration=SHORT)))
+        assert (tried, len(written)) == ([4], 2)  # the batch of the fifth is not computed any more
+        assert len(list(library.list())) == 1
 
     def test_a_model_that_cannot_be_loaded_fails_its_own(self, library: AudioLibrary, models: Path) -> None:
         import shutil
