@@ -101,21 +101,12 @@ class BatchRun:
                     self._tell(outcome, written)
                 self._bar.show(self._counts.total(), done=self._counts.total())
                 if self._play and outcome.status == "made" and outcome.clip is not None:
-                    self._hear(outcome.clip)
+                    self._play = hear(self._library, outcome.clip)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self._kept()) from None
         finally:
             self._bar.close()
         self._finish(time.perf_counter() - start)
-
-    def _hear(self, clip: "Clip") -> None:
-        from audiolib import AudioError, AudiolibError
-
-        try:
-            self._library.play(clip)
-        except (AudiolibError, AudioError) as error:
-            output.notice(f"The clip is stored, but could not be played: {error}")
-            self._play = False  # nor will the others be
 
     def _outcomes(self, again: bool) -> "Iterator[BatchOutcome]":
         if self._plain:
@@ -192,6 +183,18 @@ class BatchRun:
                 else how
             )
             raise click.exceptions.Exit(1)
+
+
+def hear(library: "AudioLibrary", clip: "Clip") -> bool:
+    """Play a clip that is stored; where that fails, say so and return `False`: the others need not be tried."""
+    from audiolib import AudioError, AudiolibError
+
+    try:
+        library.play(clip)
+    except (AudiolibError, AudioError) as error:
+        output.notice(f"The clip is stored, but could not be played: {error}")
+        return False
+    return True
 
 
 def _details(clip: "Clip") -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from audiolib.cli import output
+from audiolib.cli.batches import hear
 from audiolib.cli.options import print_clip
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def make_best(
             progress=show,
             **options,
         )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("Nothing was stored.") from None
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(str(error) or "Nothing was stored.") from None
     finally:
         bar.close()
     for take in takes:
@@ -108,7 +109,7 @@ def make_best(
             if written is not None:
                 output.result(f"  copied to {output.short_path(written)}")
         if play and take.clip is not None:
-            library.play(take.clip)
+            play = hear(library, take.clip)
     if not as_json:
         output.result(_summary(takes))
 

@@ -81,11 +81,14 @@ class Ranking(LibraryBase):
             raise failures[0]
         for error in failures:
             _log.warning("One of %d clips could not be made: %s", count, reason_of(error))
-        for number, made in shortlist.ranked():
-            if destination is None:
-                clip = self._studio.store(made, requests[number], index=index)
-            else:
-                clip = self._studio.write(made, requests[number], destination)
+        for stored, (number, made) in enumerate(shortlist.ranked()):
+            try:
+                if destination is None:
+                    clip = self._studio.store(made, requests[number], index=index)
+                else:
+                    clip = self._studio.write(made, requests[number], destination)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"{stored} of {keep} clips are stored." if stored else "") from None
             takes[number] = replace(takes[number], clip=clip)
         return sorted(takes.values(), key=lambda take: (take.clip is None, -take.score.value))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from audiolib.composer import MadeAudio
 from audiolib.errors import InvalidInputError
 from audiolib.ranking import ClapJudge, DescriptorJudge, Shortlist, nearness, read_wishes
 from audiolib.settings import Settings
+from audiolib.studio import Studio
 from generation.errors import GenerationError
 from generation.musicgen import MusicGen
 from indexing.clap import load_clap
@@ -282,6 +284,47 @@ class TestCommand:
             *self.ARGUMENTS, "--duration", "0.6", "--output", "b.wav", "--json"
         ).stdout.splitlines()
         assert json.loads(first)["output"] == str(tmp_path / "b.wav")
+
+    KEPT = (
+        "generate",
+        "calm",
+        "--count",
+        "2",
+        "--keep",
+        "2",
+        "--want",
+        "brightness=3000",
+        "--duration",
+        "0.6",
+    )
+
+    def test_without_a_player_all_is_copied_and_told(
+        self, cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "bin").mkdir()
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+        monkeypatch.setitem(sys.modules, "sounddevice", None)
+        result = cli(*self.KEPT, "--output-dir", "out", "--json", "--play")
+        assert result.exit_code == 0
+        assert {Path(json.loads(line)["output"]).name for line in result.stdout.splitlines()} == {
+            "calm_001.wav",
+            "calm_002.wav",
+        }
+        assert result.stderr.count("could not be played") == 1
+
+    def test_ctrl_c_says_what_is_stored(self, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        store, calls = Studio.store, list[object]()
+
+        def interrupted(self: Studio, made: MadeAudio, *rest: Any, **options: Any) -> Any:
+            calls.append(made)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return store(self, made, *rest, **options)
+
+        monkeypatch.setattr(Studio, "store", interrupted)
+        result = cli(*self.KEPT)
+        assert result.exit_code == 130
+        assert result.stderr.splitlines()[-1] == "Interrupted. 1 of 2 clips are stored."
 
     @pytest.mark.parametrize(
         ("arguments", "reason"),
