@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -146,10 +146,12 @@ def _clips(
     mine = {name: values.pop(name) for name in tuple(values) if name in _FINISH}
     if {"duration", "max_steps"} & values.keys():  # one length takes the place of the other
         defaults = {name: v for name, v in defaults.items() if name not in ("duration", "max_steps")}
+    if "model" in values:  # weights are those of the models beside them
+        defaults = {name: v for name, v in defaults.items() if name != "model_weights"}
     merged = {**defaults, **values}
     if mine:
-        base: SoundFinish = merged.get("finish") or SoundFinish()
-        merged["finish"] = SoundFinish(**{f.name: getattr(base, f.name) for f in fields(base)} | mine)
+        finish: SoundFinish = merged.get("finish") or SoundFinish()
+        merged["finish"] = finish.changed(**mine)
     count, output = merged.pop("count"), merged.pop("output", None)
     if not 1 <= count <= _MOST_COUNT:
         raise InvalidInputError(f"'count' must be from 1 to {_MOST_COUNT:,}, not {count}.")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from generation.errors import InvalidRequestError
+from generation.errors import AudioError, InvalidRequestError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,13 +93,30 @@ class SoundFinish:
             return replace(self, loudness_lufs=_or(self.loudness_lufs, _LOUDNESS_LUFS))
         return replace(self, headroom_db=_or(self.headroom_db, _HEADROOM_DB[self.normalize]))
 
+    def changed(self, **changes: Any) -> SoundFinish:
+        """The same but for some fields; a target of the old way to normalize does not outlive it.
+
+        Args:
+            **changes: Fields; `normalize` may be `none` as well, and a `loudness_lufs` alone means loudness.
+
+        Raises:
+            InvalidRequestError: a value makes no sense, or has no meaning for that strategy.
+        """
+        if "loudness_lufs" in changes:
+            changes.setdefault("normalize", "loudness")
+        if changes.get("normalize") == "none":
+            changes["normalize"] = None
+        if changes.get("normalize", self.normalize) != self.normalize:
+            changes = {"headroom_db": None, "loudness_lufs": None, **changes}
+        return replace(self, **changes)
+
     def check_length(self, seconds: float) -> None:
         """Refuse fades that are longer than the sound.
 
         Raises:
             InvalidRequestError: they are.
         """
-        if self.fade_in + self.fade_out > seconds:
+        if self.fade_in + self.fade_out > seconds + 1e-6:  # 0.1 and 0.2 are a little more than 0.3
             raise InvalidRequestError(
                 f"Fades of {self.fade_in + self.fade_out:g} seconds do not fit into {seconds:g}. Make them shorter."
             )
@@ -141,6 +158,7 @@ def finish_sound(
 
     Raises:
         InvalidRequestError: fades do not fit, or loudness is wanted and there is no meter.
+        AudioError: samples are no numbers.
     """
     import numpy as np
 
@@ -151,6 +169,8 @@ def finish_sound(
         samples /= 32768
     frames = samples[:, None] if samples.ndim == 1 else samples  # a view: what follows works in place
     wanted.check_length(len(frames) / sampling_rate)
+    if not np.isfinite(frames).all():
+        raise AudioError("The audio holds samples that are no numbers, so it is not finished.")
     _fade(frames[: round(wanted.fade_in * sampling_rate)])
     _fade(frames[::-1][: round(wanted.fade_out * sampling_rate)])
     notes: list[str] = []
@@ -243,6 +263,7 @@ def _to_loudness(frames: Samples, sampling_rate: int, target: float, meter: Mete
         return ["The sound is too quiet or too short to be measured, so its loudness is as it was."]
     # Gains of whole hundredths: the last bits of another machine's meter change no sample.
     first = gain = round(target - measured, 2)
+    most = round(first + _MOST_EXTRA_DB, 2)
     tried: list[tuple[float, float]] = []
     source, ceiling = frames.copy(), _factor(-_CEILING_DB)
     peaks = true_peaks(source, least=ceiling / _factor(first + _MOST_EXTRA_DB))
@@ -252,12 +273,12 @@ def _to_loudness(frames: Samples, sampling_rate: int, target: float, meter: Mete
         held = hold_peaks(frames, peaks * _gain(gain), sampling_rate, ceiling)
         reached = _or(meter(frames, sampling_rate), -math.inf) if held else measured + gain
         missing = target - reached
-        if abs(missing) <= _TOLERANCE_LU or len(tried) == _ATTEMPTS or gain >= first + _MOST_EXTRA_DB:
+        if abs(missing) <= _TOLERANCE_LU or len(tried) == _ATTEMPTS or gain >= most:
             break
         # What a decibel of gain still brings, once the limiter takes some of it away.
         worth = (reached - tried[-1][1]) / (gain - tried[-1][0]) if tried else 1.0
         tried.append((gain, reached))
-        gain = round(min(gain + missing / min(1.0, max(_LEAST_WORTH, worth)), first + _MOST_EXTRA_DB), 2)
+        gain = round(min(gain + missing / min(1.0, max(_LEAST_WORTH, worth)), most), 2)
     if abs(target - reached) > _PROMISED_LU:
         return [
             f"The loudness is {reached:.1f} LUFS: {target:g} is more than peaks held under full scale allow."

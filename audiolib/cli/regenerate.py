@@ -16,7 +16,7 @@ from audiolib.cli.options import (
     print_clip,
     read_prompt,
 )
-from audiolib.cli.sound import sound_options
+from audiolib.cli.sound import sound_changes
 
 
 @click.command("regenerate", short_help="Make a clip again, or a variation of it.")
@@ -25,7 +25,7 @@ from audiolib.cli.sound import sound_options
 @click.option("--prompt", help="Other words; - reads them from standard input.")
 @click.option("--duration", type=float, help="Another length in seconds.")
 @model_option
-@sound_options
+@sound_changes
 @library_option
 @json_option
 def regenerate_command(
@@ -36,6 +36,7 @@ def regenerate_command(
     model: str | None,
     library_path: Path | None,
     as_json: bool,
+    finish_changes: dict[str, Any],
     **sound: Any,
 ) -> None:
     """Make CLIP again and check that it is the same, or with an option make a variation as a new clip.
@@ -45,6 +46,11 @@ def regenerate_command(
     library = open_library(library_path)
     start = time.perf_counter()
     words = None if prompt is None else read_prompt(prompt)
+    if finish_changes:
+        from audiolib import SoundFinish
+
+        recipe = library.recipe(clip)
+        sound["finish"] = (SoundFinish() if recipe is None else recipe.finish).changed(**finish_changes)
     varied = any(change is not None for change in (seed, words, duration, model, *sound.values()))
     again = None
     with output.bar(library.get(clip).title, "step") as update:

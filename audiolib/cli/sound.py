@@ -35,7 +35,7 @@ _OPTIONS = (
     ),
     click.option("--fade-in", type=float, metavar="S", help="Seconds from silence."),
     click.option("--fade-out", type=float, metavar="S", help="Seconds to silence."),
-    click.option("--dither", is_flag=True, help="Round to 16 or 24 bits with dither."),
+    click.option("--dither/--no-dither", default=None, help="Round to 16 or 24 bits with dither."),
 )
 _FINISH = ("normalize", "loudness_lufs", "headroom_db", "fade_in", "fade_out", "dither")
 
@@ -44,15 +44,24 @@ def sound_options(command: Command) -> Command:
     """Add the options to a command, which gets `sample_rate`, `sample_format` and, where any is given, `finish`."""
 
     @wraps(command)
-    def run(*args: Any, **values: Any) -> Any:
+    def run(*args: Any, finish_changes: dict[str, Any], **values: Any) -> Any:
         from audiolib import SoundFinish
 
-        asked = {name: values.pop(name) for name in _FINISH}
-        given = {name: value for name, value in asked.items() if value is not None and value is not False}
-        if given:
-            wanted = given.pop("normalize", "loudness" if "loudness_lufs" in given else "none")
-            values["finish"] = SoundFinish(normalize=None if wanted == "none" else wanted, **given)
+        if finish_changes:
+            values["finish"] = SoundFinish().changed(**finish_changes)
         return command(*args, **values)
+
+    return sound_changes(run)  # type: ignore[return-value]  # click's decorators give back what they got
+
+
+def sound_changes(command: Command) -> Command:
+    """Add the options to a command, which gets `sample_rate`, `sample_format`, and `finish_changes`: what is given."""
+
+    @wraps(command)
+    def run(*args: Any, **values: Any) -> Any:
+        asked = {name: values.pop(name) for name in _FINISH}
+        given = {name: value for name, value in asked.items() if value is not None}
+        return command(*args, finish_changes=given, **values)
 
     wrapped: Any = run
     for option in reversed(_OPTIONS):

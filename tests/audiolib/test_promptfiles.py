@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,46 @@ class TestJsonLines:
         assert (three.duration, three.seed, three.top_k) == (2.0, 53, 5)
         assert three.finish == SoundFinish(normalize="peak", fade_in=1, fade_out=0.5)
         assert [line.number for line in lines] == [1, 1, 4, 5]
+
+    @pytest.mark.parametrize(
+        ("command", "line", "finish"),
+        [
+            ({"normalize": "peak", "fade_in": 1}, '"normalize": "none"', {"fade_in": 1}),
+            (
+                {"normalize": "loudness", "loudness_lufs": -16},
+                '"normalize": "peak"',
+                {"normalize": "peak"},
+            ),
+            ({}, '"loudness_lufs": -16', {"normalize": "loudness", "loudness_lufs": -16}),
+            (
+                {"normalize": "peak", "headroom_db": 3},
+                '"loudness_lufs": -20',
+                {"normalize": "loudness", "loudness_lufs": -20},
+            ),
+            (
+                {"normalize": "peak", "headroom_db": 3},
+                '"normalize": "rms", "headroom_db": 20',
+                {"normalize": "rms", "headroom_db": 20},
+            ),
+            (
+                {"normalize": "peak", "headroom_db": 3},
+                '"normalize": "peak"',
+                {"normalize": "peak", "headroom_db": 3},
+            ),
+        ],
+    )
+    def test_a_line_finishes_otherwise(
+        self, command: dict[str, Any], line: str, finish: dict[str, Any]
+    ) -> None:
+        data = f'{{"prompt": "one", {line}}}'.encode()
+        (one,) = read_prompt_file(data, finish=SoundFinish(**command))
+        assert one.request.finish == SoundFinish(**finish)
+
+    def test_weights_go_with_the_models_beside_them(self) -> None:
+        data = b'{"prompt": "one"}\n{"prompt": "two", "model": "starter"}'
+        one, two = read_prompt_file(data, model=("a", "b"), model_weights=(1.0, 2.0))
+        assert (one.request.model, one.request.model_weights) == (("a", "b"), (1.0, 2.0))
+        assert (two.request.model, two.request.model_weights) == ("starter", None)
 
     def test_content_tells_by_its_first_character(self) -> None:
         assert prompts(read_prompt_file(b' {"prompt": "one"}')) == ["one"]

@@ -312,6 +312,22 @@ class TestCommandLine:
         back = json.loads(cli("regenerate", "last", "--normalize", "none", "--json").stdout)
         assert back["audio_sha256"] == first["audio_sha256"]
 
+    def test_regenerate_keeps_what_is_not_named(
+        self, cli: Run, library: AudioLibrary, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AUDIOLIB_LIBRARY", str(library.path))
+        finish = SoundFinish(normalize="peak", headroom_db=3.0, fade_out=0.2, dither=True)
+        library.generate("calm piano", duration=0.5, seed=2, finish=finish)
+        assert cli("regenerate", "last", "--fade-in", "0.1").exit_code == 0
+        louder = library.recipe("last")
+        assert louder is not None
+        assert louder.finish == replace(finish, fade_in=0.1)
+        assert cli("regenerate", "last", "--normalize", "rms", "--no-dither").exit_code == 0
+        other = library.recipe("last")
+        assert other is not None
+        own = SoundFinish(normalize="rms").resolved().headroom_db
+        assert other.finish == SoundFinish(normalize="rms", headroom_db=own, fade_in=0.1, fade_out=0.2)
+
     @pytest.mark.parametrize(
         ("options", "says"),
         [
