@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audiolib.errors import InvalidInputError
-from audiolib.files import atomic_path, check_prefix, check_writable, publish_numbered, temporary_path
+from audiolib.files import (
+    atomic_path,
+    check_prefix,
+    check_writable,
+    file_sha256,
+    publish_numbered,
+    temporary_path,
+)
 from audiolib.prompts import slug_of
 from audiolib.requests import FORMATS
 
@@ -65,6 +72,17 @@ class Destination:
         home.mkdir(parents=True, exist_ok=True)
         if self.file is not None and self.file.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.file))
+
+    def holds(self, sha256: str) -> bool:
+        """Return whether it is a file with these very bytes.
+
+        Args:
+            sha256: Their SHA-256 in hex.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        return self.file is not None and self.file.is_file() and file_sha256(self.file) == sha256
 
     def place(self, source: Path, *, prompt: str, move: bool = False) -> Path:
         """Put a copy of a whole file there, under its final name only when it is complete.

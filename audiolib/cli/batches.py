@@ -111,7 +111,7 @@ class BatchRun:
     def _outcomes(self, again: bool) -> "Iterator[BatchOutcome]":
         if self._plain:
             return self._library.render_batch(self._lines, self._destination, progress=self._show)
-        self._library.check_batch(self._lines)
+        self._library.check_batch(self._lines, self._destination)
         for place in self._places():
             place.check()
         return self._library.generate_batch(self._lines, index=self._index, again=again, progress=self._show)
@@ -123,19 +123,16 @@ class BatchRun:
         return places if self._destination is None else [*places, self._destination]
 
     def _copied(self, outcome: "BatchOutcome") -> Path | None:
-        """Copy a clip out where that is asked for; one that was there only to its own place, if it is not there."""
+        """Copy a clip out where that is asked for; one that was there only to a file that does not hold it."""
         from audiolib import Destination
 
-        if self._plain or outcome.clip is None:
-            return None
         own = outcome.line.output
-        if own is not None:
-            if outcome.status == "present" and own.exists():
-                return None
-            return self._library.copy_out(outcome.clip, Destination(file=own))
-        if self._destination is None or outcome.status == "present":
+        place = self._destination if own is None else Destination(file=own)
+        if self._plain or outcome.clip is None or place is None:
             return None
-        return self._library.copy_out(outcome.clip, self._destination)
+        if outcome.status == "present" and (place.file is None or place.holds(outcome.clip.sha256)):
+            return None
+        return self._library.copy_out(outcome.clip, place)
 
     def _show(self, at: "ClipProgress") -> None:
         self._bar.show(at.number - 1 + at.together * at.done / max(1, at.total))

@@ -1,5 +1,6 @@
 """Many clips at once: the lines of a file, each made once, whatever happens on the way."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -131,12 +132,12 @@ class Batching(LibraryBase):
         Raises:
             InvalidInputError: As for `generate_batch`, and so for the other errors; or a line has nowhere to go.
         """
-        checked = self.check_batch(lines)
+        checked = self.check_batch(lines, destination)
         order = by_batch(checked)
         places = []
         for number in order:
             line = lines[number]
-            place = destination if line.output is None else Destination(file=line.output)
+            place = _place(line, destination)
             if place is None:
                 raise InvalidInputError(f"{_where(line)}there is no file or folder to write to.")
             places.append(place)
@@ -149,11 +150,14 @@ class Batching(LibraryBase):
         )
         yield from _outcomes(written, failures, ordered)
 
-    def check_batch(self, lines: Sequence[BatchLine]) -> list[GenerationRequest]:
+    def check_batch(
+        self, lines: Sequence[BatchLine], destination: Destination | None = None
+    ) -> list[GenerationRequest]:
         """Return the requests of lines, cleaned, before anything is made or written.
 
         Args:
             lines: What is to be made.
+            destination: Where those go, or copies of them, that name no output of their own.
 
         Raises:
             InvalidInputError: Something makes no sense; the line is named.
@@ -170,6 +174,7 @@ class Batching(LibraryBase):
                 checked.append(self._studio.check(line.request, found))
             except (ValueError, AudioError, ClipNotFoundError) as error:
                 raise InvalidInputError(f"{_where(line)}{error}") from error
+        _check_places(lines, checked, destination)
         return checked
 
     def _there(self, keys: Sequence[str], *, index: bool) -> dict[str, Sidecar]:
@@ -202,6 +207,33 @@ class Batching(LibraryBase):
 
 def _where(line: BatchLine) -> str:
     return "" if line.number is None else f"Line {line.number}: "
+
+
+def _place(line: BatchLine, destination: Destination | None) -> Destination | None:
+    return destination if line.output is None else Destination(file=line.output)
+
+
+def _check_places(
+    lines: Sequence[BatchLine], checked: Sequence[GenerationRequest], destination: Destination | None
+) -> None:
+    """Refuse a file that two clips would be written to, and one whose suffix is another format's."""
+    written: dict[str, BatchLine] = {}
+    for line, request in zip(lines, checked, strict=True):
+        place = _place(line, destination)
+        if place is None or place.file is None:
+            continue
+        try:
+            place.audio_format(request.audio_format)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{_where(line)}{error}") from error
+        path = os.path.realpath(place.file)
+        if path in written:
+            other = written[path].number
+            raise InvalidInputError(
+                f"{_where(line)}{place.file} is written by {'another clip' if other is None else f'line {other}'} "
+                "too. Give each its own."
+            )
+        written[path] = line
 
 
 def _shifted(progress: OnProgress | None, present: int, clips: int) -> OnProgress | None:

@@ -472,6 +472,42 @@ class TestCommand:
         assert (tmp_path / "out" / "a.flac").read_bytes() == Path(outcomes[0]["path"]).read_bytes()
         assert "nowhere" not in cli(*arguments).stderr
 
+    def test_a_copy_is_of_the_line_as_it_is_now(self, cli: Run, tmp_path: Path) -> None:
+        """A present clip takes the place of another version of its line, and of a missing file with --output too."""
+        arguments = ("generate", "--from-file", "mine.jsonl", "--duration", "0.2", "--json")
+
+        def run(prompt: str, *more: str, **line: str) -> tuple[str, bool, str | None]:
+            (tmp_path / "mine.jsonl").write_text(json.dumps({"prompt": prompt, **line}))
+            clip = json.loads(cli(*arguments, *more).stdout)
+            same = (tmp_path / "a.wav").read_bytes() == Path(clip["path"]).read_bytes()
+            return clip["status"], same, clip.get("output")
+
+        copied = str(tmp_path / "a.wav")
+        assert run("one", output="a.wav") == ("made", True, copied)
+        assert run("two", output="a.wav") == ("made", True, copied)
+        assert run("one", output="a.wav") == ("present", True, copied)
+        assert run("one", output="a.wav") == ("present", True, None)
+        assert run("two", "--output", "a.wav") == ("present", True, copied)
+        (tmp_path / "a.wav").unlink()
+        assert run("two", "--output", "a.wav") == ("present", True, copied)
+
+    @pytest.mark.parametrize("more", [(), ("--no-index",)])
+    def test_files_that_cannot_be_what_is_asked_for(
+        self, cli: Run, tmp_path: Path, more: tuple[str, ...]
+    ) -> None:
+        lines = [{"prompt": "one", "output": "a.wav"}, {"prompt": "two", "output": "./out/../a.wav"}]
+        (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        result = cli("generate", "--from-file", "mine.jsonl", *more)
+        assert (result.exit_code, result.stderr) == (
+            2,
+            "Error: Line 2: out/../a.wav is written by line 1 too. Give each its own.\n",
+        )
+        (tmp_path / "mine.jsonl").write_text('{"prompt": "one", "audio_format": "mp3"}')
+        result = cli("generate", "--from-file", "mine.jsonl", "--output", "y.wav", *more)
+        assert result.exit_code == 2
+        assert "Line 1: 'y.wav' contradicts the format mp3" in result.stderr
+        assert files_of(tmp_path) == {"prompts.txt", "mine.jsonl"}
+
     def test_files_without_a_library(self, cli: Run, tmp_path: Path) -> None:
         lines = [{"prompt": "one", "output": "mine/a.ogg"}, {"prompt": "two"}]
         (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
