@@ -178,8 +178,11 @@ def _finite(samples: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _take_date_away(buffer: io.BytesIO) -> None:
     """libsndfile dates the PEAK chunk of float WAVs; the same sound should give the same bytes."""
     content = buffer.getbuffer()
-    at = bytes(content[: 1 << 17]).find(b"PEAK")
-    if at >= 0:
+    at = 12  # behind RIFF, size and WAVE, then from chunk to chunk: a text may hold any word
+    while at + 8 <= len(content) and bytes(content[at : at + 4]) not in (b"PEAK", b"data"):
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    if bytes(content[at : at + 4]) == b"PEAK":
         content[at + _PEAK_DATE.start : at + _PEAK_DATE.stop] = bytes(4)
 
 

@@ -30,7 +30,7 @@ _THREAD_CONTROLS = (
     ("mkl_get_max_threads", "mkl_serv_set_num_threads"),
     ("openblas_get_num_threads", "openblas_set_num_threads"),
 )
-_one_thread_lock = threading.Lock()
+_one_thread_lock = threading.RLock()  # a stream that was forgotten may end in the thread that holds it
 _one_thread_users: list[int] = []  # how many threads there were, for each user that is not done
 
 

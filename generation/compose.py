@@ -115,6 +115,7 @@ def decode_steps(
                 first=first,
                 kernels=kernels,
             )
+            caches.clear()  # they were copied
             yield from quick.run(tokens)
             return
         inputs = tokens[:, :, None]

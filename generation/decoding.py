@@ -70,7 +70,8 @@ def decode_clips(
         filled = np.stack(own + [own[-1]] * (together - len(own))).astype(np.int32)
         sides = [codec.decode(mx.array(filled[:, channel::channels]))[:, :, 0] for channel in range(channels)]
         sound = np.array(sides[0] if channels == 1 else mx.stack(sides, axis=-1), dtype=np.float32)
-        decoded += [_whole(sound[row]) for row in range(len(own))]
+        # Copies, or one clip that is kept would keep them all.
+        decoded += [_whole(sound[row].copy()) for row in range(len(own))]
     return decoded
 
 

@@ -40,7 +40,10 @@ def fitted(audio: npt.ArrayLike, sampling_rate: int, *, rate: int, channels: int
         raise InvalidRequestError("The music to go on from needs its sample rate, in Hz.")
     if sound.shape[1] != channels:
         sound = np.repeat(sound.mean(axis=1, keepdims=True), channels, axis=1)
-    return sound if sampling_rate == rate else resample(sound, sampling_rate, rate)
+    sound = sound if sampling_rate == rate else resample(sound, sampling_rate, rate)
+    if not len(sound):
+        raise InvalidRequestError("The music to go on from is too short to be heard.")
+    return sound
 
 
 def encode_sound(codec: Encodec, sound: Samples, *, hop: int, rate: int) -> npt.NDArray[np.int16]:

@@ -307,7 +307,13 @@ class LivePlayer:
         for block in self._blocks():
             if self._stopped:
                 break
-            sink.write(block)
+            try:
+                sink.write(block)
+            except (_Ended, _Failed):
+                raise
+            except BaseException:
+                sink.abort()  # or its program would wait for more until this one ends
+                raise
         if self._stopped:
             sink.abort()
         else:

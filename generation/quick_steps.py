@@ -97,19 +97,20 @@ class QuickSteps:
         self._text = [] if memory is None else [self._contiguous(memory, layer) for layer in memory.layers]
         self._lengths = None if memory is None else self._text_lengths(memory)
         mx.eval(self._known, self._positions, self._caches, self._text)
-        cpu = mx.default_device() == mx.Device(mx.cpu)  # where compiling takes a C++ compiler
-        self._step = self._run if cpu else mx.compile(self._run)
 
     def run(self, tokens: mx.array) -> Iterator[Tokens]:
         """Yield the tokens `(B, K)` of each step; `tokens (B, K)` are those of the step before the first."""
         clock = mx.array([self._prefix + self._start], mx.int32)
         block = max(1, _NOISE_STEPS // self._clips)
         waiting: deque[mx.array] = deque()
+        # Compiled here and gone with this call: kept here it would make a circle, and the caches wait to be collected.
+        cpu = mx.default_device() == mx.Device(mx.cpu)  # where compiling takes a C++ compiler
+        run_step = self._run if cpu else mx.compile(self._run)
         for step in range(self._start, self._steps):
             if (step - self._start) % block == 0:
                 noise = self._noise(step, min(block, self._steps - step))
                 sizes = mx.array([self._clips, self._room, self._prefix, self._prefix + step], mx.int32)
-            tokens, clock = self._step(tokens, clock, noise, sizes)
+            tokens, clock = run_step(tokens, clock, noise, sizes)
             mx.async_eval(tokens, clock)
             waiting.append(tokens)
             if len(waiting) > _AHEAD:

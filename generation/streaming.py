@@ -38,17 +38,35 @@ class MusicStream:
         ]
         self._pieces = pieces
         self._left = samples
-        self._sizes = sizes
+        self._wanted, self._later = sizes
         self._finish = finish
         self._codes: list[Codes] = []
+        self._waiting: list[Codes] = []
         self._done = False
-        self._chunks = self._run()
 
     def __iter__(self) -> Iterator[Waveform]:
         return self
 
     def __next__(self) -> Waveform:
-        return next(self._chunks)
+        # Not a generator of its own: it would hold this object, and a stream that is left in the middle would keep its
+        # memory and its thread until the collector of cycles comes.
+        if self._done:
+            raise StopIteration
+        for piece in self._pieces:
+            self._waiting.append(piece[0])
+            if sum(codes.shape[1] for codes in self._waiting) < self._wanted:
+                continue
+            waiting, self._waiting = self._waiting, []
+            chunk = self._decode(waiting, last=False)
+            # The codec holds a few frames back: then the first chunk needs the next ones too.
+            self._wanted = self._later if len(chunk) else 1
+            if len(chunk):
+                return chunk
+        self._done = True
+        chunk = self._decode(self._waiting, last=True)
+        if len(chunk):
+            return chunk
+        raise StopIteration
 
     @property
     def composition(self) -> Composition:
@@ -60,24 +78,6 @@ class MusicStream:
         if not self._done:
             raise GenerationError("The clip is not finished: take every chunk first.")
         return self._finish(np.concatenate(self._codes, axis=1))
-
-    def _run(self) -> Iterator[Waveform]:
-        waiting: list[Codes] = []
-        wanted, later = self._sizes
-        for piece in self._pieces:
-            waiting.append(piece[0])
-            if sum(codes.shape[1] for codes in waiting) < wanted:
-                continue
-            chunk = self._decode(waiting, last=False)
-            if len(chunk):
-                wanted, waiting = later, []
-                yield chunk
-            else:  # the codec holds a few frames back: the first chunk needs these too
-                wanted, waiting = 1, []
-        self._done = True
-        chunk = self._decode(waiting, last=True)
-        if len(chunk):
-            yield chunk
 
     def _decode(self, waiting: list[Codes], *, last: bool) -> Waveform:
         self._codes += waiting

@@ -452,3 +452,15 @@ def test_a_long_clip_needs_few_times_its_size(tmp_path: Path) -> None:
         [sys.executable, "-c", MEMORY, tmp_path / "a.wav"], check=True, capture_output=True, text=True
     )
     assert float(done.stdout) < 5
+
+
+def test_a_text_may_name_a_chunk() -> None:
+    """The date of a float WAV's PEAK chunk is taken away, not what a comment says."""
+    sound = np.linspace(-0.5, 0.5, 400, dtype=np.float32)
+    words = '{"prompt": "PEAK TIME TECHNO with acid bass", "data": 1}'
+    first = encode_audio(sound, 32_000, ".wav", sample_format="float", comment=words, title="PEAK data")
+    time.sleep(1.1)  # the date counts seconds
+    again = encode_audio(sound, 32_000, ".wav", sample_format="float", comment=words, title="PEAK data")
+    assert first == again
+    with soundfile.SoundFile(io.BytesIO(first)) as file:
+        assert file.comment == words

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from bs1770 import loudness
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generation.audio import load_audio, save_audio
-from generation.errors import InvalidRequestError
+from generation.errors import AudioError, InvalidRequestError
 from generation.finish import AS_IT_IS, STRATEGIES, SoundFinish, finish_sound
 from generation.limiter import hold_peaks, true_peaks
 
@@ -291,3 +292,32 @@ def test_saving_finishes_and_tells(tmp_path: Path, caplog: pytest.LogCaptureFixt
     save_audio(tmp_path / "a.wav", audio, RATE, sample_format="float")
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
     assert all("over full scale" in record.getMessage() for record in caplog.records)
+
+
+def test_every_target_is_tried_without_a_fault() -> None:
+    """Peaky sound and targets out of reach: rounding of the gain once divided by zero."""
+    rng = np.random.default_rng(5)
+    sound = (0.004 * rng.standard_normal(32_000)).astype(np.float32)
+    sound[::8_000] = 0.95
+    for tenth in range(-120, -60):
+        wanted = SoundFinish(normalize="loudness", loudness_lufs=tenth / 10)
+        assert np.abs(finish_sound(sound, 16_000, wanted, meter=mean_level).audio).max() <= 1
+
+
+def mean_level(audio: npt.NDArray[np.float32], _sampling_rate: int) -> float:
+    return 10 * math.log10(float(np.mean(np.square(audio))) + 1e-12)
+
+
+def test_fades_that_fit_exactly() -> None:
+    sound = np.ones(9_600, np.float32)
+    finished = finish_sound(sound, 32_000, SoundFinish(fade_in=0.1, fade_out=0.2))
+    assert abs(finished.audio[0]) < 1e-3
+    assert len(finished.audio) == 9_600
+
+
+@pytest.mark.parametrize("normalize", ["peak", "rms", "clip"])
+def test_samples_that_are_no_numbers_are_refused(normalize: str) -> None:
+    sound = np.ones(100, np.float32)
+    sound[3] = np.inf
+    with pytest.raises(AudioError, match="no numbers"):
+        finish_sound(sound, 32_000, SoundFinish(normalize=normalize))

@@ -154,3 +154,8 @@ class TestTheJoin:
         """But for the last frames, whose samples depend on what comes next in any clip."""
         for given, made, _ in joined:
             np.testing.assert_allclose(made[: 40 * HOP], given[: 40 * HOP], atol=1e-5)
+
+
+def test_a_sound_that_resampling_leaves_nothing_of(tiny_model: MusicGen) -> None:
+    with pytest.raises(InvalidRequestError, match="too short"):
+        tiny_model.encode(np.ones(1, np.float32), 192_000)

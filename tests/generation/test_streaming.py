@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -76,3 +78,16 @@ def test_a_clip_is_known_only_at_its_end(tiny_model: MusicGen) -> None:
 def test_chunks_of_no_length_are_refused(tiny_model: MusicGen) -> None:
     with pytest.raises(InvalidRequestError, match="chunk"):
         tiny_model.stream("calm piano", chunk=0)
+
+
+def test_a_stream_that_is_left_is_gone_at_once(tiny_model: MusicGen) -> None:
+    """It holds caches, and a narrow decoder's one thread."""
+    gc.disable()
+    try:
+        stream = tiny_model.stream("calm piano", seed=1, duration=3)
+        next(stream)
+        pieces = weakref.ref(stream._pieces)
+        del stream
+        assert pieces() is None
+    finally:
+        gc.enable()
