@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from dataclasses import field as dataclass_field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -41,6 +41,20 @@ def sparse(default: Any) -> Any:
         default: Its default.
     """
     return dataclass_field(default=default, metadata={"sparse": True})
+
+
+def is_finite(value: object) -> TypeGuard[int | float]:
+    """Return whether a value of JSON is a number that a float can be; whole ones there may be of any length.
+
+    Args:
+        value: Any.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def to_document(value: object) -> dict[str, Any]:
@@ -107,7 +121,7 @@ def _convert(name: str, value: object, hint: Any) -> object:
         if isinstance(value, list):
             return tuple(_convert(name, item, get_args(hint)[0]) for item in value)
     elif hint is float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        if is_finite(value):
             return float(value)
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):

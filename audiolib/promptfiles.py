@@ -1,13 +1,13 @@
 """Files of prompts: text with one a line, or JSON lines with options of their own."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from audiolib.errors import InvalidInputError
+from audiolib.jsonfields import is_finite
 from audiolib.outputs import Destination
 from audiolib.requests import GenerationRequest
 from generation.finish import SoundFinish
@@ -166,7 +166,7 @@ def _clips(
 
 
 def _fits(value: object, kind: str) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = is_finite(value)
     if value is None:
         return True  # as if it were not there
     if kind == _NUMBER:

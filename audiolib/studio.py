@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from audiolib.batches import concerns_one_clip, make_all
 from audiolib.catalogue import Catalogue
@@ -20,6 +20,9 @@ from audiolib.progress import OnFailure, OnProgress
 from audiolib.requests import GenerationRequest
 from audiolib.settings import Settings
 from audiolib.sidecars import Sidecar
+
+_NO_MUSIC: Final = frozenset(("finish", "sample_rate", "sample_format", "audio_format", "tags"))
+"""Options that change nothing in the tokens."""
 
 
 class Studio:
@@ -246,9 +249,9 @@ def variation_of(sidecar: Sidecar, changes: dict[str, Any]) -> GenerationRequest
         tags=sidecar.clip.tags,
         audio_format=sidecar.clip.path.suffix.removeprefix("."),
         sample_rate=sidecar.clip.sample_rate,
-        dtype=None,
-        batch_size=1,
     )
+    if changes.keys() - _NO_MUSIC:  # else the very same tokens, to which these matter
+        base = replace(base, dtype=None, batch_size=1)
     if changes.get("audio_format", base.audio_format) != base.audio_format:
         base = replace(base, sample_format=None)  # which the other format may not hold
     if {"duration", "max_steps", "continue_from"} & changes.keys():

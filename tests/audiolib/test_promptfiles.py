@@ -121,6 +121,8 @@ class TestJsonLines:
             ('{"prompt": "a", "duration": "8"}', "'duration' must be a number, not \"8\""),
             ('{"prompt": "a", "duration": true}', "'duration' must be a number"),
             ('{"prompt": "a", "duration": NaN}', "'duration' must be a number"),
+            ('{"prompt": "a", "duration": 1%s}' % ("0" * 400), "'duration' must be a number"),
+            ('{"prompt": "a", "seed": 1%s}' % ("0" * 400), "'seed' must be a whole number"),
             ('{"prompt": "a", "seed": 1.5}', "'seed' must be a whole number"),
             ('{"prompt": "a", "tags": [1]}', "'tags' must be text or a list of texts"),
             ('{"prompt": "a", "model": {}}', "'model' must be text or a list"),

@@ -23,8 +23,9 @@ from audiolib.codes import StoredCodes
 from audiolib.composer import MadeAudio
 from audiolib.errors import InvalidInputError
 from audiolib.importing.recipes import origin_in
-from audiolib.recording import write_audio
-from audiolib.sidecars import read_sidecar
+from audiolib.recording import comment_of, write_audio
+from audiolib.sidecars import edit_sidecar, read_sidecar
+from audiolib.studio import variation_of
 from generation.audio import load_audio, read_comment
 from generation.errors import InvalidRequestError
 from generation.finish import AS_IT_IS
@@ -117,6 +118,15 @@ def test_every_format_carries_its_recipe(
     assert sorted(origin.tags) == sorted(tags)
     info = soundfile.info(path)
     assert (info.samplerate, info.channels) == (rate or 32_000, channels)
+
+
+@pytest.mark.parametrize("name", ["temperature", "duration", "top_p"])
+def test_a_recipe_with_an_endless_number_is_none(name: str) -> None:
+    made = made_for(recipe_for("x", AS_IT_IS, None))
+    comment = json.loads(comment_of(made, clip_id="01M821PXFW94BW44WQZ9JT1EK5", tags=()))
+    assert origin_in(json.dumps(comment)) is not None
+    comment["recipe"][name] = 10**400
+    assert origin_in(json.dumps(comment)) is None
 
 
 class TestGenerate:
@@ -222,6 +232,19 @@ class TestGenerate:
         assert soundfile.info(other.path).subtype == "PCM_24"
         lossy = library.regenerate(clip.id, audio_format="mp3")
         assert soundfile.info(lossy.path).subtype == "MPEG_LAYER_III"
+
+    def test_a_variation_of_the_sound_has_the_very_tokens(self, library: AudioLibrary) -> None:
+        clip = library.generate("calm piano", duration=0.2, seed=3)
+        path = clip.path.with_name(f"{clip.id}.json")
+        recipe = library.recipe(clip.id)
+        assert recipe is not None
+        edit_sidecar(path, {"recipe": replace(recipe, dtype="bfloat16", batch_size=4).to_json()})
+        sidecar = read_sidecar(path)
+        for changes in ({"finish": SoundFinish(fade_in=0.1)}, {"audio_format": "mp3", "tags": ("a",)}):
+            request = variation_of(sidecar, changes)
+            assert (request.dtype, request.batch_size) == ("bfloat16", 4)
+        request = variation_of(sidecar, {"finish": SoundFinish(fade_in=0.1), "seed": 4})
+        assert (request.dtype, request.batch_size) == (None, 1)
 
     def test_reuse_looks_at_the_finish(self, library: AudioLibrary) -> None:
         finish = SoundFinish(normalize="peak")
