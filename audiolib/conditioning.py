@@ -216,6 +216,7 @@ def _with_length(request: GenerationRequest, given: int, max_duration: float) ->
     else:
         duration = given / FRAME_RATE + DEFAULT_DURATION
         check_duration(duration, max_duration)
+        request.finish.check_length(duration)
         request = replace(request, duration=duration)
     if given and math.ceil(duration * FRAME_RATE) <= given:
         raise InvalidInputError(

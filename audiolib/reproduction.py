@@ -12,6 +12,7 @@ from audiolib.errors import ReproductionError
 from audiolib.files import file_sha256, sync_file, sync_folder
 from audiolib.folder import LibraryFolder
 from audiolib.recording import (
+    LINE_KEY,
     AudioFacts,
     read_facts,
     scratch_file,
@@ -99,7 +100,13 @@ def reproduce(
     with scratch_file(clip.path) as scratch:
         # Through the same writer and reader as the stored file, so that 16-bit and lossy formats compare too.
         write_audio(
-            scratch, made, clip_id=clip.id, title=clip.title, tags=clip.tags, sample_rate=clip.sample_rate
+            scratch,
+            made,
+            clip_id=clip.id,
+            title=clip.title,
+            tags=clip.tags,
+            sample_rate=clip.sample_rate,
+            line=sidecar.document.get(LINE_KEY),
         )
         fresh = read_facts(scratch)
         if fresh.audio_sha256 != clip.audio_sha256:

@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from audiolib import AudioLibrary, Clip, Destination, GenerationRequest
+from audiolib import AudioLibrary, Clip, Destination, GenerationRequest, SoundFinish
 from audiolib.clip import Recipe
 from audiolib.codes import StoredCodes, read_codes, write_codes
 from audiolib.conditioning import GIVEN_SECONDS, read_part
 from audiolib.errors import InvalidInputError, ModelChangedError, ReproductionError
+from audiolib.promptfiles import read_prompt_file
+from audiolib.recovery import line_of
 from generation.audio import load_audio, save_audio, to_int16
 from generation.config import DecoderConfig, MelodyConfig, MusicGenConfig
-from generation.errors import GenerationError, ModelNotFoundError
+from generation.errors import GenerationError, InvalidRequestError, ModelNotFoundError
 from generation.musicgen import MusicGen
 from generation.tiny import make_tiny_checkpoint
 
@@ -230,6 +232,13 @@ class TestContinuation:
         assert "\n" not in str(caught.value)
         assert sorted(library.path.rglob("*")) == before
 
+    def test_fades_that_do_not_fit_are_refused_before_any_work(
+        self, library: AudioLibrary, clip: Clip
+    ) -> None:
+        request = GenerationRequest(prompt="calm", continue_from="last", finish=SoundFinish(fade_in=30))
+        with pytest.raises(InvalidRequestError, match=r"do not fit into 10\.2"):
+            library.check_requests([request])
+
     def test_a_file_that_is_no_sound_is_told(self, library: AudioLibrary, tmp_path: Path) -> None:
         (tmp_path / "words.wav").write_text("no sound")
         with pytest.raises(GenerationError, match=r"words\.wav cannot be read"):
@@ -265,6 +274,16 @@ class TestMadeAgain:
             library.reproduce(longer.id)
         # The way out works.
         assert make(library, "calm", continue_from=longer.id[-6:], duration=0.7).duration == 0.7
+
+    def test_a_lost_file_of_a_line_comes_back_with_its_line(self, library: AudioLibrary) -> None:
+        lines = read_prompt_file(b"calm", duration=SHORT, seed=3)
+        (outcome,) = library.generate_batch(lines)
+        assert outcome.clip is not None
+        whole = outcome.clip.path.read_bytes()
+        outcome.clip.path.unlink()
+        assert library.reproduce(outcome.clip.id).restored == (outcome.clip.path,)
+        assert line_of(outcome.clip.path) is not None
+        assert outcome.clip.path.read_bytes() == whole
 
     def test_a_variation_has_the_same_given_music(self, library: AudioLibrary, clip: Clip) -> None:
         longer = make(library, "happy rock", continue_from=clip.id, duration=0.5)
