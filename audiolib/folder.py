@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LIBRARY_FORMAT: Final = 2
-_LAST = "last"
+LAST: Final = "last"
 _ID_LENGTH: Final = 26
 _AFTER_ID: Final = (".", "-")
 
@@ -225,7 +225,7 @@ class LibraryFolder:
         if ID_PATTERN.fullmatch(as_id):
             return self.sidecar_path(as_id)
         folders = self.sidecar_folders()
-        if name == _LAST:
+        if name == LAST:
             if not folders:
                 raise ClipNotFoundError("The library is empty. Make a first clip with `audiolib generate`.")
             return Path(folders[max(folders)], f"{max(folders)}.json")

@@ -6,10 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from audiolib.clip import Clip
 from audiolib.errors import LibraryError
+from audiolib.files import file_sha256
 from audiolib.folder import LibraryFolder
 from audiolib.promptfiles import BatchLine
 from audiolib.recording import LINE_KEY
@@ -17,6 +20,7 @@ from audiolib.requests import GenerationRequest
 from audiolib.sidecars import Sidecar, read_sidecar
 
 _NOT_ASKED: Final = frozenset(("model", "batch_size", "parent_id", "conditioned_as"))
+_SOUNDS: Final = frozenset(("continue_from", "melody"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +53,19 @@ def line_keys(
 ) -> list[str]:
     """Return a name for each request that it has again in the next run, and shares with no other one of this run.
 
-    It is made from all that is asked for and the weights; a seed that was drawn does not count, so equal requests
-    without one are told apart by counting them.
+    It is made from all that is asked for and the weights; of a sound file what it holds counts, not where it is. A seed
+    that was drawn does not count, so equal requests without one are told apart by counting them.
 
     Args:
         requests: What is wanted; checked already.
         seeded: Which of them were asked for with a seed.
         digests: Of the weights of each one's model.
+
+    Raises:
+        OSError: A sound file cannot be read.
     """
     seen: Counter[str] = Counter()
+    content = cache(file_sha256)  # of a file that many lines go on from, once
     keys = []
     for request, has_seed, digest in zip(requests, seeded, digests, strict=True):
         asked = {
@@ -67,6 +75,9 @@ def line_keys(
         }
         if not has_seed:
             del asked["seed"]
+        for name in _SOUNDS & asked.keys():
+            if os.path.isabs(asked[name]):  # else a clip's id
+                asked[name] = content(Path(asked[name]))
         text = json.dumps({**asked, "weights": digest}, sort_keys=True, ensure_ascii=False)
         seen[text] += 1
         keys.append(hashlib.sha256(f"{text}#{seen[text]}".encode()).hexdigest()[:32])

@@ -10,6 +10,7 @@ from audiolib.batches import by_batch, reason_of
 from audiolib.clip import Clip
 from audiolib.errors import ClipNotFoundError, InvalidInputError
 from audiolib.facade.base import LibraryBase
+from audiolib.folder import LAST
 from audiolib.lines import BatchOutcome, clips_of_lines, line_keys
 from audiolib.outputs import Destination
 from audiolib.progress import OnProgress
@@ -172,6 +173,7 @@ class Batching(LibraryBase):
         for line in lines:
             try:
                 checked.append(self._studio.check(line.request, found))
+                _check_last(line, checked[-1])
             except (ValueError, AudioError, ClipNotFoundError) as error:
                 raise InvalidInputError(f"{_where(line)}{error}") from error
         _check_places(lines, checked, destination)
@@ -207,6 +209,15 @@ class Batching(LibraryBase):
 
 def _where(line: BatchLine) -> str:
     return "" if line.number is None else f"Line {line.number}: "
+
+
+def _check_last(line: BatchLine, settled: GenerationRequest) -> None:
+    """Refuse `last` in a file: in the next run, which is to make what is missing, it would be another clip."""
+    for name in ("continue_from", "melody"):
+        if line.number is not None and getattr(line.request, name) == LAST:
+            raise InvalidInputError(
+                f"`{LAST}` is another clip when this is run again. Write {getattr(settled, name)} instead."
+            )
 
 
 def _place(line: BatchLine, destination: Destination | None) -> Destination | None:
@@ -253,9 +264,13 @@ def _collector(failures: list[BatchOutcome], lines: Sequence[BatchLine]) -> Call
 def _outcomes(
     made: Iterator[tuple[int, Clip]], failures: list[BatchOutcome], lines: Sequence[BatchLine]
 ) -> Iterator[BatchOutcome]:
-    """What is made and what failed, as it comes."""
-    for number, clip in made:
-        while failures:
-            yield failures.pop(0)
-        yield BatchOutcome(line=lines[number], status="made", clip=clip)
+    """What is made and what failed, as it comes; what failed is told before an error that ends all."""
+    try:
+        for number, clip in made:
+            while failures:
+                yield failures.pop(0)
+            yield BatchOutcome(line=lines[number], status="made", clip=clip)
+    except (Exception, KeyboardInterrupt):
+        yield from failures
+        raise
     yield from failures
