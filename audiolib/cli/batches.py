@@ -79,6 +79,7 @@ class BatchRun:
         self._as_json = as_json
         self._play = play
         self._plain = not index and (destination is not None or any(line.output for line in lines))
+        self._resumes = not self._plain and lines[0].number is not None
         self._counts: Counter[str] = Counter()
         self._failures: list[BatchOutcome] = []
         self._bar = output.ClipsBar(len(lines))
@@ -93,6 +94,7 @@ class BatchRun:
             Exit: With code 1 when some could not be made.
         """
         start = time.perf_counter()
+        self._resumes &= not again  # which would make all anew once more
         try:
             for outcome in self._outcomes(again):
                 self._counts[outcome.status] += 1
@@ -106,6 +108,8 @@ class BatchRun:
             raise KeyboardInterrupt(self._kept()) from None
         finally:
             self._bar.close()
+            for failure in self._failures[:_FEW_FAILURES]:
+                output.notice(_sentence(failure))
         self._finish(time.perf_counter() - start)
 
     def _outcomes(self, again: bool) -> "Iterator[BatchOutcome]":
@@ -156,8 +160,7 @@ class BatchRun:
         if not stored:
             return "Nothing was stored."
         kept = f"{stored:,} of {output.clips(len(self._lines))} are {'written' if self._plain else 'stored'}."
-        resumes = not self._plain and self._lines[0].number is not None
-        return f"{kept} The same command goes on where this one ended." if resumes else kept
+        return f"{kept} The same command goes on where this one ended." if self._resumes else kept
 
     def _finish(self, took: float) -> None:
         made, present, failed = (self._counts[status] for status in ("made", "present", "failed"))
@@ -169,16 +172,10 @@ class BatchRun:
                 present > 0
             )
             output.result(" ".join(said))
-        for failure in self._failures[:_FEW_FAILURES]:
-            output.notice(_sentence(failure))
         if failed:
             how = f"{failed:,} of {output.clips(len(self._lines))} could not be made."
-            resumes = not self._plain and self._lines[0].number is not None
-            output.error(
-                f"{how} The same command tries only {'it' if failed == 1 else 'them'} again."
-                if resumes
-                else how
-            )
+            which = "it" if failed == 1 else "them"
+            output.error(f"{how} The same command tries only {which} again." if self._resumes else how)
             raise click.exceptions.Exit(1)
 
 

@@ -35,8 +35,12 @@ from audiolib.lines import line_keys
 from audiolib.promptfiles import read_prompt_file
 from audiolib.settings import Settings
 from audiolib.sidecars import read_sidecar
+from audiolib.studio import Studio
+from generation.audio import save_audio
+from generation.config import DecoderConfig, MelodyConfig, MusicGenConfig
 from generation.errors import AudioError, GenerationError
 from generation.musicgen import MusicGen
+from generation.tiny import make_tiny_checkpoint
 from indexing import ClipIndex
 
 Run = Callable[..., Result]
@@ -317,6 +321,37 @@ class TestAgain:
             (5, "made"),
         ]
 
+    def test_last_is_refused_for_it_is_another_clip_next_time(
+        self, library: AudioLibrary, tmp_path: Path
+    ) -> None:
+        decoder = replace(DecoderConfig.tiny(), cross_attention=False)
+        config = replace(MusicGenConfig.tiny(), decoder=decoder, melody=MelodyConfig(chroma_length=10))
+        make_tiny_checkpoint(tmp_path / "tune", 8, config)
+        clip = library.generate("calm", duration=SHORT)
+        for line in ({"continue_from": "last"}, {"melody": "last", "model": str(tmp_path / "tune")}):
+            data = json.dumps({"prompt": "one", **line, "duration": 0.4}).encode()
+            with pytest.raises(InvalidInputError, match=f"^Line 1: `last` .*{clip.id} instead"):
+                library.check_batch(read_prompt_file(data))
+        lines = read_prompt_file(b"one", duration=0.4, continue_from=clip.id)
+        assert library.check_batch(lines)[0].continue_from == clip.id
+        from_no_file = [
+            replace(lines[0], number=None, request=replace(lines[0].request, continue_from="last"))
+        ]
+        assert library.check_batch(from_no_file)[0].continue_from == clip.id
+
+    def test_other_sound_to_go_on_from_is_another_clip(self, library: AudioLibrary, tmp_path: Path) -> None:
+        def line(name: str, frequency: float) -> list[BatchOutcome]:
+            sound = np.sin(np.arange(3200) * frequency).astype(np.float32)
+            save_audio(tmp_path / name, sound / 2, 16_000)
+            return list(
+                library.generate_batch(
+                    read_prompt_file(b"one", duration=0.4, continue_from=str(tmp_path / name))
+                )
+            )
+
+        outcomes = [line("a.wav", 0.1), line("a.wav", 0.2), line("b.wav", 0.1)]
+        assert [outcome.status for (outcome,) in outcomes] == ["made", "made", "present"]
+
     def test_a_clip_that_is_gone_is_made_again(self, library: AudioLibrary) -> None:
         lines = read_prompt_file(b"one\ntwo\nthree", duration=SHORT, seed=3)
         clips = [o.clip for o in made(list(library.generate_batch(lines))) if o.clip]
@@ -452,6 +487,35 @@ class TestCommand:
         assert other.startswith("Line 5 (dark ambient, seed 5)")
         assert last == "Error: 2 of 5 clips could not be made. The same command tries only them again."
         assert cli(*arguments).stdout.splitlines()[-1].endswith("3 clips were there already.")
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
+    @pytest.mark.parametrize("more", [(), ("--again",)])
+    def test_failures_are_told_also_where_it_ends_early(
+        self, cli: Run, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], error: Any
+    ) -> None:
+        """And with --again nothing is promised: the same command would make all anew."""
+        store = Studio.store
+
+        def ending(self: Studio, made: Any, request: GenerationRequest, **options: Any) -> Any:
+            if request.prompt == "sad strings":
+                raise error
+            return store(self, made, request, **options)
+
+        monkeypatch.setattr(Studio, "store", ending)
+        _bad(monkeypatch, "techno")
+        result = cli("generate", "--from-file", "prompts.txt", "--duration", "0.2", *more)
+        *_notes, failure, last = result.stderr.splitlines()
+        assert failure == "Line 3 (techno): The weights are damaged at techno."
+        if error is KeyboardInterrupt:
+            assert last.startswith("Interrupted. 2 of 5 clips are stored.")
+            assert ("goes on where" in last) == (more == ())
+        else:
+            assert "The disk is full" in last
+
+    def test_with_again_all_would_be_tried_again(self, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        _bad(monkeypatch, "techno")
+        result = cli("generate", "--from-file", "prompts.txt", "--duration", "0.2", "--again")
+        assert result.stderr.splitlines()[-1] == "Error: 1 of 5 clips could not be made."
 
     def test_one_of_a_count_fails(self, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         _bad(monkeypatch, "techno")
