@@ -7,8 +7,10 @@ from typing import Any
 from audiolib import AudioLibrary
 from audiolib.settings import Settings
 from audiolib.sidecars import edit_sidecar, read_sidecar
+from generation.finish import SoundFinish
 
 PROMPTS = ("calm piano", "happy rock", "slow ambient pads")
+UNCLIPPED = SoundFinish(normalize="peak")  # random weights overshoot, and every clip would be told of
 
 
 def stock(root: Path) -> None:
@@ -18,9 +20,9 @@ def stock(root: Path) -> None:
         root: Its folder, which is made.
     """
     library = open_stock(root)
-    piano = library.generate(PROMPTS[0], duration=0.6, seed=1, tags=("lofi", "night"))
-    library.generate(PROMPTS[1], duration=0.6, seed=2, audio_format="flac")
-    pads = library.generate(PROMPTS[2], duration=0.6, seed=3)
+    piano = library.generate(PROMPTS[0], duration=0.6, seed=1, tags=("lofi", "night"), finish=UNCLIPPED)
+    library.generate(PROMPTS[1], duration=0.6, seed=2, audio_format="flac", finish=UNCLIPPED)
+    pads = library.generate(PROMPTS[2], duration=0.6, seed=3, finish=UNCLIPPED)
     edit_sidecar(sidecar_of(root, piano.id), {"rating": 4})
     said = {"transcript": "hello", "segments": [{"start": 0.0, "end": 0.5, "text": "hello"}]}
     edit_sidecar(sidecar_of(root, pads.id), said)

@@ -14,6 +14,7 @@ TONES = ("dark", "neutral", "bright")
 DRUMS = ("none", "light", "heavy")
 AGAINST_THE_GRAIN = 0.3
 """Share of pieces whose drums are chosen whatever their style and mood are."""
+_SURPRISING = 0.35
 TEMPO_RANGES = {"slow": (54.0, 80.0), "medium": (88.0, 116.0), "fast": (128.0, 178.0)}
 
 # Named more than once: what people ask for most.
@@ -91,6 +92,12 @@ def expects_drums(genre: str | None, mood: str) -> float:
     """How likely a piece of this style and mood has drums of any kind when nothing is said of them, 0 to 1."""
     weights = _weights("drums", GENRES[genre] if genre else None, MOODS[mood])
     return 1 - weights[0] / sum(weights)
+
+
+def surprising_drums(piece: PieceAttributes) -> bool:
+    """Whether nobody would expect a piece's drums, or that it has none, when nothing is said of them."""
+    expected = expects_drums(piece.genre, piece.mood)
+    return (expected if piece.drums != "none" else 1 - expected) < _SURPRISING
 
 
 def _tempo(pace: str, genre: Genre | None, rng: np.random.Generator) -> int:

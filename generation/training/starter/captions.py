@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from generation.training.starter.attributes import PieceAttributes, expects_drums
+from generation.training.starter.attributes import PieceAttributes, surprising_drums
 from generation.training.starter.lexicon import (
     DRUM_NOUNS,
     DRUM_PHRASES,
@@ -36,9 +36,8 @@ class _Words:
     def __init__(self, piece: PieceAttributes, rng: np.random.Generator) -> None:
         self.piece = piece
         self.rng = rng
-        expected = expects_drums(piece.genre, piece.mood)
         # What nobody would expect is said: plain "techno" must still mean techno with drums.
-        self.surprising = (expected if piece.drums != "none" else 1 - expected) < 0.35
+        self.surprising = surprising_drums(piece)
 
     def pick(self, choices: Sequence[str]) -> str:
         return choices[int(self.rng.integers(len(choices)))]

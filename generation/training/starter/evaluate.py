@@ -9,7 +9,7 @@ import numpy as np
 
 from generation.errors import InvalidRequestError
 from generation.training.starter import measure
-from generation.training.starter.attributes import PieceAttributes, choose_attributes
+from generation.training.starter.attributes import PieceAttributes, choose_attributes, surprising_drums
 from generation.training.starter.instruments import SAMPLING_RATE, Samples
 from generation.training.starter.prompts import BRIGHTNESS, DRUMS, PACE, PAIRS, Prompt, PromptPair
 from generation.training.starter.render import render_piece
@@ -93,6 +93,8 @@ def attributes_for(prompt: Prompt, rng: np.random.Generator) -> PieceAttributes:
             (prompt.tone, piece.tone),
             (prompt.drums, piece.drums),
         )
+        if prompt.drums is None and surprising_drums(piece):
+            continue  # the prompt would have said so
         if all(asked is None or asked == is_so for asked, is_so in wanted):
             return piece if prompt.lead is None else replace(piece, lead=prompt.lead)
     raise InvalidRequestError(f"No piece is as {prompt.text!r} asks; loosen what it asks for.")
