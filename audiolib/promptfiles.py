@@ -63,11 +63,13 @@ class BatchLine:
         request: What is wanted; not checked yet.
         number: The line in the file, from 1; `None` for a prompt from elsewhere, which no later run recognises.
         output: Where a copy goes.
+        audio_format: The format that the line itself asks for; the request's may be the command's, or the default.
     """
 
     request: GenerationRequest
     number: int | None = None
     output: Path | None = None
+    audio_format: str | None = None
 
 
 def read_prompt_file(
@@ -159,10 +161,12 @@ def _clips(
         if count > 1:
             raise InvalidInputError("'output' names one file, so it takes a 'count' of 1.")
         merged["audio_format"] = Destination(file=Path(output)).audio_format(values.get("audio_format"))
+    own_format = values.get("audio_format") if output is None else merged["audio_format"]
+    path = None if output is None else Path(output)
     first = merged.pop("seed", seed)
     for nth in range(count):
         request = GenerationRequest(seed=None if first is None else first + nth, **merged)
-        yield BatchLine(number=number, request=request, output=None if output is None else Path(output))
+        yield BatchLine(number=number, request=request, output=path, audio_format=own_format)
 
 
 def _fits(value: object, kind: str) -> bool:

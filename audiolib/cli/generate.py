@@ -125,6 +125,7 @@ def generate_command(
     _check_usage(
         clips=len(lines) if choice is None else choice.keep,
         from_file=from_file is not None,
+        own_output=any(line.output is not None for line in lines),
         again=again,
         choice=choice,
         file=file,
@@ -153,7 +154,8 @@ def generate_command(
         run.run(again=again)
         return
     requests = [line.request for line in lines]
-    source = _Source(reuse=reuse, filters=filters, audio_format=wanted_format, index=not no_index, play=play)
+    formats = _formats(lines, destination, wanted_format)
+    source = _Source(reuse=reuse, filters=filters, audio_formats=formats, index=not no_index, play=play)
     for found, written, took in _make(library, requests, destination, source):
         if as_json:
             # A numbered copy's name is known nowhere else.
@@ -170,6 +172,7 @@ def _check_usage(
     *,
     clips: int,
     from_file: bool,
+    own_output: bool,
     again: bool,
     choice: Choice | None,
     file: Path | None,
@@ -193,6 +196,10 @@ def _check_usage(
         )
     if reuse is not None and no_index:
         raise click.UsageError("--reuse looks into the library, so --no-index cannot be added.")
+    if reuse is not None and own_output:
+        raise click.UsageError(
+            "--reuse copies no lines to an 'output' of their own. Use --output-dir, or leave it out."
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +208,7 @@ class _Source:
 
     reuse: float | None
     filters: "Filters"
-    audio_format: str | None
+    audio_formats: "Sequence[str | None]"
     index: bool
     play: bool
 
@@ -216,6 +223,14 @@ def _destination(file: Path | None, output_dir: Path | None, prefix: str | None)
     if output_dir is not None or prefix is not None:
         return Destination(folder=output_dir or Path(), prefix=prefix)
     return None
+
+
+def _formats(
+    lines: "Sequence[BatchLine]", destination: "Destination | None", wanted: str | None
+) -> list[str | None]:
+    """The format that each line's clip must have, its own or the command's; `None` is any."""
+    own = [line.audio_format or wanted for line in lines]
+    return [destination.audio_format(each) if destination else each for each in own]
 
 
 def _lines(
@@ -281,7 +296,7 @@ def _clips(
         requests,
         min_score=source.reuse,
         filters=source.filters,
-        audio_format=source.audio_format,
+        audio_format=source.audio_formats,
         play=source.play,
         progress=progress,
     )

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from audiolib.cli.options import (
     read_prompt,
 )
 from audiolib.cli.sound import sound_changes
+
+if TYPE_CHECKING:
+    from audiolib import Recipe, SoundFinish
 
 
 @click.command("regenerate", short_help="Make a clip again, or a variation of it.")
@@ -47,10 +50,7 @@ def regenerate_command(
     start = time.perf_counter()
     words = None if prompt is None else read_prompt(prompt)
     if finish_changes:
-        from audiolib import SoundFinish
-
-        recipe = library.recipe(clip)
-        sound["finish"] = (SoundFinish() if recipe is None else recipe.finish).changed(**finish_changes)
+        sound["finish"] = _finish(library.recipe(clip), finish_changes)
     varied = any(change is not None for change in (seed, words, duration, model, *sound.values()))
     again = None
     with output.bar(library.get(clip).title, "step") as update:
@@ -79,3 +79,10 @@ def regenerate_command(
     print_clip(made, details=f"made again in {took}: the same {compared}, bit for bit")
     for path in again.restored:
         output.result(f"  restored {output.short_path(path)}")
+
+
+def _finish(recipe: "Recipe | None", changes: dict[str, Any]) -> "SoundFinish":
+    """What a clip was finished like, but for the changes; an imported one's is not known."""
+    from audiolib import SoundFinish
+
+    return (SoundFinish() if recipe is None else recipe.finish).changed(**changes)

@@ -165,7 +165,7 @@ class Making(LibraryBase):
         *,
         min_score: float = REUSE_SCORE,
         filters: "Filters | None" = None,
-        audio_format: str | None = None,
+        audio_format: str | Sequence[str | None] | None = None,
         play: bool = False,
         progress: OnProgress | None = None,
     ) -> Iterator[ReusedOrMade]:
@@ -175,7 +175,7 @@ class Making(LibraryBase):
             requests: What is wanted; all are checked before anything is made.
             min_score: The least cosine similarity of the prompts, 0 to 1.
             filters: What a stored clip must be like besides.
-            audio_format: The format it must have; any when `None`.
+            audio_format: The format it must have, any when `None`; or a list with one for each request.
             play: Play each: a new one while it is made.
             progress: Called after every step, where a clip is made.
 
@@ -188,6 +188,11 @@ class Making(LibraryBase):
                 "Clips are reused by their words: --reuse takes neither music to go on from nor a melody."
             )
         checked = self._studio.check_all(requests)
+        formats = (
+            [audio_format] * len(checked)
+            if audio_format is None or isinstance(audio_format, str)
+            else audio_format
+        )
         self._prepare_to_write()  # and one of a newer format is refused before any work
         wanted = self._finder.resolved(filters)
         reuse = Reuse(self._folder, self._catalogue)
@@ -197,10 +202,10 @@ class Making(LibraryBase):
                 prompt=clean.prompt,
                 model_id=self._composer.model_id(request.model),
                 min_score=min_score,
-                audio_format=audio_format,
+                audio_format=own_format,
                 filters=wanted,
             )
-            for request, clean in zip(requests, checked, strict=True)
+            for request, clean, own_format in zip(requests, checked, formats, strict=True)
         ]
         used: set[str] = set()
         with _speaker(play) as speaker:

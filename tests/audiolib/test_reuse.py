@@ -343,6 +343,25 @@ class TestCommand:
         assert json.loads(result.stdout)["reused"] is False
         assert (tmp_path / "song.flac").read_bytes()[:4] == b"fLaC"
 
+    def test_lines_of_a_file_have_formats_of_their_own(
+        self, cli: Run, library: AudioLibrary, piano: Clip
+    ) -> None:
+        lines = ['{"prompt": "calm piano", "audio_format": "flac"}', '{"prompt": "calm piano"}']
+        reuse = ("generate", "--from-file", "-", "--duration", "0.2", "--reuse", "--json")
+        made, there = cli(*reuse, input="\n".join(lines)).stdout.splitlines()
+        assert (json.loads(made)["reused"], Path(json.loads(made)["path"]).suffix) == (False, ".flac")
+        assert (json.loads(there)["reused"], json.loads(there)["id"]) == (True, piano.id)
+        (again,) = cli(*reuse, input=lines[0]).stdout.splitlines()
+        assert json.loads(again)["id"] == json.loads(made)["id"]
+        before = files_of(library.path)
+        refused = cli(*reuse, input='{"prompt": "calm piano", "output": "song.wav"}')
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "'output'" in refused.stderr
+        refused = cli(*reuse, "--output", "song.wav", input=lines[0])
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "contradicts" in refused.stderr
+        assert files_of(library.path) == before
+
     def test_filters(self, cli: Run, library: AudioLibrary, piano: Clip) -> None:
         short = ("--duration", "0.2", "--reuse", "--json")
         library.rate(piano, 3)
