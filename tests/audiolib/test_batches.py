@@ -488,10 +488,12 @@ class TestCommand:
         assert last == "Error: 2 of 5 clips could not be made. The same command tries only them again."
         assert cli(*arguments).stdout.splitlines()[-1].endswith("3 clips were there already.")
 
-    @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
-    @pytest.mark.parametrize("more", [(), ("--again",)])
+    @pytest.mark.parametrize(
+        ("error", "more"),
+        [(KeyboardInterrupt, ()), (KeyboardInterrupt, ("--again",)), (OSError(errno.ENOSPC, "full"), ())],
+    )
     def test_failures_are_told_also_where_it_ends_early(
-        self, cli: Run, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], error: Any
+        self, cli: Run, monkeypatch: pytest.MonkeyPatch, error: Any, more: tuple[str, ...]
     ) -> None:
         """And with --again nothing is promised: the same command would make all anew."""
         store = Studio.store
@@ -514,8 +516,8 @@ class TestCommand:
 
     def test_with_again_all_would_be_tried_again(self, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         _bad(monkeypatch, "techno")
-        result = cli("generate", "--from-file", "prompts.txt", "--duration", "0.2", "--again")
-        assert result.stderr.splitlines()[-1] == "Error: 1 of 5 clips could not be made."
+        result = cli("generate", "--from-file", "-", "--duration", "0.2", "--again", input="techno\n")
+        assert result.stderr.splitlines()[-1] == "Error: 1 of 1 clips could not be made."
 
     def test_one_of_a_count_fails(self, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         _bad(monkeypatch, "techno")
