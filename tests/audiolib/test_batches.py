@@ -517,7 +517,7 @@ class TestCommand:
     def test_with_again_all_would_be_tried_again(self, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         _bad(monkeypatch, "techno")
         result = cli("generate", "--from-file", "-", "--duration", "0.2", "--again", input="techno\n")
-        assert result.stderr.splitlines()[-1] == "Error: 1 of 1 clips could not be made."
+        assert result.stderr.splitlines()[-1] == "Error: 1 of 1 clip could not be made."
 
     def test_one_of_a_count_fails(self, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         _bad(monkeypatch, "techno")
