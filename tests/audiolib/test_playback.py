@@ -22,16 +22,6 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="players are shell sc
 
 
 @pytest.fixture
-def players(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is all of the path, on a machine without PortAudio."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setitem(sys.modules, "sounddevice", None)
-    return folder
-
-
-@pytest.fixture
 def sound(tmp_path: Path) -> Path:
     path = tmp_path / "sound.wav"
     save_audio(path, np.linspace(-0.5, 0.5, 3_000, dtype=np.float32), 8_000)

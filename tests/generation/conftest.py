@@ -181,3 +181,16 @@ def edit_json() -> Callable[[Path, Callable[[dict[str, Any]], object]], None]:
         path.write_text(json.dumps(values), encoding="utf-8")
 
     return edit
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty machine: no checkpoint anywhere, no variables that name one."""
+    for name in ("AUDIOLIB_MODEL", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("AUDIOLIB_MODELS", str(tmp_path / "models"))
+    monkeypatch.chdir(tmp_path)
+    # The starter of the checkout is out of the picture here.
+    monkeypatch.setattr("generation.checkpoints.__file__", str(tmp_path / "generation" / "checkpoints.py"))
+    return tmp_path

@@ -23,18 +23,6 @@ FAMILIES = ("mono", "stereo", "melody", "stereo-melody")
 CHROMA_FRAMES = 9  # of 4,096 samples in a second and a tenth at 32 kHz
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with an empty models folder and nothing else."""
-    for name in ("AUDIOLIB_MODEL", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setenv("AUDIOLIB_MODELS", str(tmp_path / "models"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("generation.checkpoints.__file__", str(tmp_path / "generation" / "checkpoints.py"))
-    return tmp_path
-
-
 def make(family: str, make_reference: Callable[..., Any]) -> Any:
     stereo = {"num_codebooks": 8, "audio_channels": 2} if family.startswith("stereo") else {}
     melody = {"chroma_length": CHROMA_FRAMES} if family.endswith("melody") else None

@@ -46,19 +46,6 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
     return shutil.copytree(tiny_folder, tmp_path / "model")
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty machine: no checkpoint anywhere, no variables that name one."""
-    for name in ("AUDIOLIB_MODEL", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setenv("AUDIOLIB_MODELS", str(tmp_path / "models"))
-    monkeypatch.chdir(tmp_path)
-    # The starter of the checkout is out of the picture here.
-    monkeypatch.setattr("generation.checkpoints.__file__", str(tmp_path / "generation" / "checkpoints.py"))
-    return tmp_path
-
-
 def place(tiny: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     return shutil.copytree(tiny, target)
