@@ -17,6 +17,8 @@ import mlx.core as mx
 
 from generation import cuda_sources
 
+TRACEABLE = True
+"""Whether `mx.compile` can trace them: all values stay on the device."""
 HEAD_DIM = 64
 """Of every published checkpoint."""
 MATVEC_ROWS = 4

@@ -12,6 +12,9 @@ import numpy as np
 
 from generation.sampling import guide, keep_top_k
 
+TRACEABLE = False
+"""Whether `mx.compile` can trace them: these look at the values of `clock` and `sizes`."""
+
 
 def fits(rows: int, width: int, dtype: mx.Dtype) -> bool:
     """Nothing is too large."""

@@ -104,8 +104,7 @@ class QuickSteps:
         block = max(1, _NOISE_STEPS // self._clips)
         waiting: deque[mx.array] = deque()
         # Compiled here and gone with this call: kept here it would make a circle, and the caches wait to be collected.
-        cpu = mx.default_device() == mx.Device(mx.cpu)  # where compiling takes a C++ compiler
-        run_step = self._run if cpu else mx.compile(self._run)
+        run_step = mx.compile(self._run) if self._kernels.TRACEABLE else self._run
         for step in range(self._start, self._steps):
             if (step - self._start) % block == 0:
                 noise = self._noise(step, min(block, self._steps - step))
