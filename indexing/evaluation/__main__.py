@@ -9,7 +9,7 @@ from pathlib import Path
 
 from indexing.embed import DEFAULT_EMBEDDER, load_embedder
 from indexing.errors import IndexingError
-from indexing.evaluation.text.queries import CLASSES
+from indexing.evaluation.text.queries import CLASSES, PARTS
 from indexing.evaluation.text.run import WAYS, CachedEmbedder, Table, evaluate, shortfalls
 from indexing.evaluation.text.templates import TEMPLATES
 from indexing.query import MODES
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m indexing.evaluation", description=__doc__)
     parser.add_argument("--template", choices=TEMPLATES, default="shipped", help="how documents are composed")
     parser.add_argument("--templates", action="store_true", help="compare all templates")
-    parser.add_argument("--tuning", action="store_true", help="the half that the search was tuned on")
+    parser.add_argument("--part", choices=PARTS, default="held-out", help="of the questions")
     parser.add_argument("--embedder", default=DEFAULT_EMBEDDER, metavar="NAME")
     parser.add_argument("--cache", type=Path, default=_cache(), metavar="DIR", help="where vectors are kept")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
@@ -29,20 +29,20 @@ def main(arguments: list[str] | None = None) -> int:
     for name in TEMPLATES if options.templates else (options.template,):
         ways = MODES if options.templates else WAYS
         try:
-            table = evaluate(embedder, template=name, tuning=options.tuning, ways=ways, progress=_say)
+            table = evaluate(embedder, template=name, part=options.part, ways=ways, progress=_say)
         except IndexingError as error:
             print(error, file=sys.stderr)
             return 1
         if options.json:
             figures = {way: {kind: asdict(f) for kind, f in kinds.items()} for way, kinds in table.items()}
-            print(json.dumps({"template": name, "tuning": options.tuning, "figures": figures}), flush=True)
+            print(json.dumps({"template": name, "part": options.part, "figures": figures}), flush=True)
         else:
-            _print(name, table)
+            _print(name, options.part, table)
     return 0
 
 
-def _print(template: str, table: Table) -> None:
-    print(f"\ntemplate: {template}; recall@1, recall@10, MRR in %\n")
+def _print(template: str, part: str, table: Table) -> None:
+    print(f"\ntemplate: {template}, questions: {part}; recall@1, recall@10, MRR in %\n")
     print(f"{'class':<12}{'questions':>10}" + "".join(f"{way:>20}" for way in table))
     for kind in (*CLASSES, "all"):
         row = [table[way][kind] for way in table]

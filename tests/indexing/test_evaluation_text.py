@@ -48,9 +48,28 @@ def test_there_are_hundreds_of_clips_and_every_question_has_an_answer() -> None:
         assert query.gold
         assert query.gold.keys() <= known
         assert all(0 < grade <= 1 for grade in query.gold.values())
-    halves = Counter((query.kind, query.tuning) for query in queries)
-    assert all(halves[kind, False] >= 24 for kind in CLASSES)
-    assert all(abs(halves[kind, False] - halves[kind, True]) <= 1 for kind in CLASSES)
+    parts = Counter((query.kind, query.part) for query in queries)
+    assert all(parts[kind, "held-out"] >= 24 for kind in CLASSES)
+    assert all(parts[kind, "held-out"] == parts[kind, "tuning"] for kind in CLASSES)
+    assert all(parts[kind, "fresh"] >= 48 for kind in CLASSES)
+
+
+def test_fresh_questions_are_graded_by_what_is_true_of_the_clips() -> None:
+    clips = {clip.id: clip for clip in load_clips()}
+    fresh = {query.words: query.gold for query in load_queries(list(clips.values())) if query.part == "fresh"}
+    asked = [query.words for query in load_queries(list(clips.values()))]
+    assert len(asked) == len(set(asked))
+    assert fresh["insects at night and a singing blade"] == {"written-095": 1.0}
+    for id in fresh["soundtrack without brass or drums"]:
+        assert clips[id].genre == "film score"
+        assert "brass" not in clips[id].instruments
+        assert clips[id].drums is False
+    slow = fresh["slow and calm piano"]
+    assert slow
+    assert all(clips[id].sound["tempo_bpm"] <= 76 and clips[id].sound["energy"] <= 0.4 for id in slow)
+    lonely = fresh["eating dinner by myself again"]
+    assert {lonely[id] for id in lonely if "lonely" in clips[id].moods} == {1.0}
+    assert {lonely[id] for id in lonely if "lonely" not in clips[id].moods} == {0.5}
 
 
 def test_questions_are_the_same_in_every_process() -> None:
@@ -59,7 +78,7 @@ def test_questions_are_the_same_in_every_process() -> None:
         "from indexing.evaluation.text.queries import load_queries\n"
         "clips = load_clips()\n"
         "print([(c.id, c.text, c.sound) for c in clips])\n"
-        "print([(q.words, q.tuning, sorted(q.gold.items())) for q in load_queries(clips)])\n"
+        "print([(q.words, q.part, sorted(q.gold.items())) for q in load_queries(clips)])\n"
     )
     runs = [
         subprocess.run(

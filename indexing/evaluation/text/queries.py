@@ -7,8 +7,11 @@ from typing import Final
 
 from indexing.evaluation.text import questions
 from indexing.evaluation.text.corpus import EvalClip, load_concepts
+from indexing.evaluation.text.fresh import fresh_questions
 
 CLASSES: Final = ("paraphrase", "keyword", "phrase", "typo", "mood", "negation", "lyrics", "sound")
+# Halves of the first questions, one of them for tuning; and questions that were made after the tuning was done.
+PARTS: Final = ("held-out", "tuning", "fresh")
 _SEED: Final = 8128
 _WANTED: Final = 200  # queries of a class, where there can be so many
 _BROADEST: Final = 40  # a question that more clips answer says nothing of the order
@@ -22,17 +25,17 @@ class EvalQuery:
         words: What somebody would type.
         kind: One of `CLASSES`.
         gold: Grades, above 0 up to 1, by the ids of the clips that answer it.
-        tuning: Whether it is of the half that may be looked at while the search is built.
+        part: One of `PARTS`; only `tuning` may be looked at while the search is built.
     """
 
     words: str
     kind: str
     gold: Mapping[str, float]
-    tuning: bool
+    part: str
 
 
 def load_queries(clips: Sequence[EvalClip]) -> list[EvalQuery]:
-    """The same questions in the same order for the same clips; half of each class is for tuning."""
+    """The same questions in the same order for the same clips."""
     concepts = load_concepts()
     makers = {
         "paraphrase": questions.paraphrases,
@@ -47,14 +50,17 @@ def load_queries(clips: Sequence[EvalClip]) -> list[EvalQuery]:
     queries = []
     for kind in CLASSES:
         rng = random.Random(f"{_SEED}-{kind}")  # noqa: S311
-        made = {
-            words: gold
-            for words, gold in makers[kind](rng, clips, concepts)
-            if 0 < len(gold) and (len(gold) <= _BROADEST or kind == "mood")
-        }
+        made = {words: gold for words, gold in makers[kind](rng, clips, concepts) if _allowed(kind, gold)}
         order = rng.sample(sorted(made), min(len(made), _WANTED))
         queries += [
-            EvalQuery(words=words, kind=kind, gold=made[words], tuning=place % 2 == 0)
+            EvalQuery(words=words, kind=kind, gold=made[words], part="held-out" if place % 2 else "tuning")
             for place, words in enumerate(order)
         ]
-    return queries
+    fresh = fresh_questions(clips, concepts, [query.words for query in queries], _allowed)
+    return queries + [
+        EvalQuery(words=words, kind=kind, gold=gold, part="fresh") for kind, words, gold in fresh
+    ]
+
+
+def _allowed(kind: str, gold: Mapping[str, float]) -> bool:
+    return 0 < len(gold) and (len(gold) <= _BROADEST or kind == "mood")

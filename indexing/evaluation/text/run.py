@@ -68,7 +68,7 @@ def evaluate(
     embedder: CachedEmbedder,
     *,
     template: str = "shipped",
-    tuning: bool = False,
+    part: str = "held-out",
     ways: Sequence[str] = WAYS,
     progress: Progress | None = None,
 ) -> Table:
@@ -77,12 +77,12 @@ def evaluate(
     Args:
         embedder: For documents and questions.
         template: One of `TEMPLATES`.
-        tuning: The half that may be looked at while the search is built, instead of the one that is reported.
+        part: Which of `PARTS` of the questions.
         ways: Which of `WAYS`.
         progress: Called with a sentence now and then.
     """
     clips = load_clips()
-    queries = [query for query in load_queries(clips) if query.tuning == tuning]
+    queries = [query for query in load_queries(clips) if query.part == part]
     with tempfile.TemporaryDirectory() as folder:
         index = build(clips, template, embedder, Path(folder))
         table = {}
