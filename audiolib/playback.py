@@ -43,10 +43,14 @@ _PLAYERS: Final = (
 
 
 class Speaker:
-    """Plays clips while they are made. What cannot be played so is played from its file; a failure is only told of."""
+    """Plays clips while they are made. What cannot be played so is played from its file; a failure is only told of.
+
+    It is told once for each clip, and at once.
+    """
 
     def __init__(self) -> None:
         self._player: LivePlayer | None = None
+        self._told = False
 
     def hear(self, chunk: "np.ndarray", sampling_rate: int) -> None:
         """Play the next piece of a clip; returns at once.
@@ -58,7 +62,7 @@ class Speaker:
         from generation.playing import LivePlayer, can_play_live
 
         if self._player is None and can_play_live():
-            self._player = LivePlayer(sampling_rate)
+            self._player = LivePlayer(sampling_rate, self._tell)
         if self._player is not None:
             self._player.feed(chunk)
 
@@ -82,7 +86,15 @@ class Speaker:
                     raise
                 play(path)
         except (AudioError, PlaybackError) as error:
-            _log.warning("The clip is stored, but could not be played: %s", error)
+            level = logging.INFO if self._told else logging.WARNING
+            _log.log(level, "The clip is stored, but could not be played: %s", error)
+        finally:
+            self._told = False
+
+    def _tell(self, reason: str) -> None:
+        """In the player's thread, while the clip is made."""
+        self._told = True
+        _log.warning("The clip is still made, but cannot be heard meanwhile: %s", reason)
 
     def stop(self) -> None:
         """Be silent at once."""

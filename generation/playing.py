@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 # An interruption is heard between two writes, so a write must be short.
 _WRITE_SECONDS: Final = 0.05
+_LOOK_SECONDS: Final = 0.1
+"""How often a player is looked after while a slow model has nothing new for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,7 @@ class _Sink(Protocol):
     """Where samples go."""
 
     def write(self, block: Samples) -> None: ...
+    def look(self) -> None: ...
     def close(self) -> None: ...
     def abort(self) -> None: ...
 
@@ -155,6 +158,9 @@ class Device:
         for start in range(0, len(block), self._frames):
             self._output.write(block[start : start + self._frames])
 
+    def look(self) -> None:
+        """Nothing to see: PortAudio tells of a lost device when it is written to."""
+
     def close(self) -> None:
         """Wait until all of it was heard."""
         self._open.close()
@@ -188,6 +194,17 @@ class _Pipe:
         except (BrokenPipeError, ValueError) as error:  # ValueError: it was closed meanwhile
             self.close()
             raise _Ended from error
+
+    def look(self) -> None:
+        """Find out whether the program is still there, without anything to give it.
+
+        Raises:
+            _Failed: It ended with an error.
+            _Ended: It ended.
+        """
+        if self._process.poll() is not None:
+            self.close()
+            raise _Ended
 
     def close(self) -> None:
         if self._process.stdin is not None:
@@ -225,10 +242,13 @@ class LivePlayer:
 
     Args:
         sampling_rate: In Hz.
+        failed: Told why, in the player's thread and at once, where nothing plays any more before `finish` is called;
+            what is fed later is dropped.
     """
 
-    def __init__(self, sampling_rate: int) -> None:
+    def __init__(self, sampling_rate: int, failed: Callable[[str], None] | None = None) -> None:
         self._rate = sampling_rate
+        self._failed = failed
         self._chunks: list[Samples] = []  # kept: a player that fails at once leaves them to the next one
         self._news = threading.Condition()
         self._ended = False
@@ -301,6 +321,10 @@ class LivePlayer:
             if self._stopped:
                 return
         self._error = reasons[0] if reasons else f"No player was found. {WAY_OUT}"
+        with self._news:
+            early = not self._ended
+        if early and self._failed is not None:
+            self._failed(self._error)
 
     def _pour(self, sink: _Sink) -> None:
         self._sink = sink
@@ -308,7 +332,10 @@ class LivePlayer:
             if self._stopped:
                 break
             try:
-                sink.write(block)
+                if block is None:
+                    sink.look()
+                else:
+                    sink.write(block)
             except (_Ended, _Failed):
                 raise
             except BaseException:
@@ -319,18 +346,25 @@ class LivePlayer:
         else:
             sink.close()
 
-    def _blocks(self) -> Iterator[Samples]:
-        """All that was fed and will be, from the first, in short pieces."""
+    def _blocks(self) -> Iterator[Samples | None]:
+        """All that was fed and will be, from the first, in short pieces; None now and then while nothing is there."""
         step = max(1, round(_WRITE_SECONDS * self._rate))
         for number in itertools.count():
+            while not self._ready(number):
+                yield None
             with self._news:
-                while not self._ended and len(self._chunks) <= number:
-                    self._news.wait()
                 if len(self._chunks) <= number:
                     return
                 chunk = self._chunks[number]
             for start in range(0, len(chunk), step):
                 yield chunk[start : start + step]
+
+    def _ready(self, number: int) -> bool:
+        """Wait a moment for a chunk, or for the end."""
+        with self._news:
+            return self._news.wait_for(
+                lambda: self._ended or len(self._chunks) > number, timeout=_LOOK_SECONDS
+            )
 
 
 def _sinks(rate: int, channels: int) -> Iterator[Callable[[], _Sink]]:

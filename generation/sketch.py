@@ -71,8 +71,8 @@ def generate_audio(prompt: str, *, model: str | Path | None = None, **options: A
 def generate_and_play(prompt: str, *, model: str | Path | None = None, **options: Any) -> GeneratedAudio:
     """`generate_audio`, heard while it is made; it returns when all of it was heard.
 
-    What is returned is what `generate_audio` returns. Where playing fails on the way, a warning is logged and the
-    music is still made and returned.
+    What is returned is what `generate_audio` returns. Where playing fails on the way, a warning is logged at once and
+    the music is still made and returned.
 
     Args:
         prompt: What it should sound like.
@@ -87,7 +87,13 @@ def generate_and_play(prompt: str, *, model: str | Path | None = None, **options
             f"No player was found. {WAY_OUT} `generate_audio` makes music that can be saved without one."
         )
     loaded = _model(model, os.environ.get("AUDIOLIB_MODEL"))
-    player = LivePlayer(loaded.sampling_rate)
+    told: list[str] = []  # of a player that failed before the end, once
+
+    def failed(reason: str) -> None:
+        told.append(reason)
+        _log.warning("The music is still made, but not heard. %s", reason)
+
+    player = LivePlayer(loaded.sampling_rate, failed)
     stream = loaded.stream(prompt, **options)
     try:
         for chunk in stream:
@@ -99,5 +105,6 @@ def generate_and_play(prompt: str, *, model: str | Path | None = None, **options
     try:
         player.finish()
     except AudioError as error:
-        _log.warning("The music was made but not heard. %s", error)
+        if not told:
+            _log.warning("The music was made but not heard. %s", error)
     return made

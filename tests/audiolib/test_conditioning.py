@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -489,8 +490,6 @@ class TestPlay:
         seen: list[bool] = []
 
         def progress(at: Any) -> None:
-            import time
-
             time.sleep(0.005)
             seen.append((players / "first").exists())
 
@@ -541,7 +540,22 @@ class TestPlay:
         result = cli("generate", "calm", "--duration", "0.2", "--count", "3", "--play", *where)
         assert result.exit_code == 0
         assert len(result.stdout.splitlines()) == 3
-        assert "stored, but could not be played" in result.stderr
+        assert result.stderr.count("stored, but could not be played") == 1
+
+    def test_a_player_that_dies_is_told_of_at_once_and_once(
+        self, players: Path, library: AudioLibrary, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self.player(players, "head -c 100 > /dev/null; echo no sound card >&2; exit 3")
+        told: list[bool] = []
+
+        def progress(at: Any) -> None:
+            time.sleep(0.02)  # a slow model
+            told.append("still made, but cannot be heard" in caplog.text)
+
+        made = make(library, "calm", duration=2, play=True, progress=progress)
+        assert made.path.is_file()
+        assert told.count(True) > 20
+        assert caplog.text.count("no sound card") == 1
 
     def test_an_interruption_ends_the_sound(self, players: Path, library: AudioLibrary) -> None:
         self.player(players, f"echo $$ > {players}/pid; exec sleep 60")

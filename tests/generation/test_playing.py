@@ -112,6 +112,45 @@ def test_a_player_that_fails_says_why(players: Path) -> None:
         player.finish()
 
 
+def test_a_player_that_dies_is_noticed_while_the_model_is_slow(players: Path) -> None:
+    """Nothing new is fed: what was goes to the next player at once, and where there is none that is told."""
+    install(players, "mpv", "PATH=/usr/bin:/bin; head -c 100 > /dev/null; echo no sound card >&2; exit 3")
+    recorder(players, "aplay")
+    reasons: list[str] = []
+    player = LivePlayer(RATE, reasons.append)
+    player.feed(noise(0.01))  # less than a pipe holds
+    start = time.monotonic()
+    while not (players / "first").exists():
+        assert time.monotonic() - start < 10  # it takes a tenth of a second, and without looking for ever
+        time.sleep(0.01)
+    assert reasons == []
+    player.finish()
+    (players / "aplay").unlink()
+    player = LivePlayer(RATE, reasons.append)
+    player.feed(noise(0.01))
+    start = time.monotonic()
+    while not reasons:
+        assert time.monotonic() - start < 10  # it takes a tenth of a second, and without looking for ever
+        time.sleep(0.01)
+    player.feed(noise(0.01))
+    with pytest.raises(AudioError, match="no sound card"):
+        player.finish()
+    assert reasons == ["mpv could not play it: no sound card"]
+
+
+def test_a_listener_who_leaves_while_the_model_is_slow_is_no_failure(players: Path) -> None:
+    install(players, "mpv", "exit 0")
+    reasons: list[str] = []
+    player = LivePlayer(RATE, reasons.append)
+    player.feed(noise(0.01))
+    start = time.monotonic()
+    while [thread for thread in threading.enumerate() if thread.name == "audiolib-player"]:
+        assert time.monotonic() - start < 10  # it takes a tenth of a second, and without looking for ever
+        time.sleep(0.01)
+    player.finish()
+    assert reasons == []
+
+
 def test_what_was_stopped_is_not_played_again(players: Path) -> None:
     install(players, "mpv", "kill -TERM $$")
     recorder(players, "aplay")
@@ -201,8 +240,23 @@ class TestGenerateAndPlay:
         install(players, "mpv", "echo no sound card >&2; exit 3")
         made = generation.generate_and_play("dark", model=tiny_folder, max_steps=8, seed=5)
         assert made.audio.shape == (5 * 640,)
-        assert "not heard" in caplog.text
+        assert caplog.text.count("not heard") == 1
         assert "no sound card" in caplog.text
+
+    def test_music_that_is_not_heard_any_more_is_told_while_it_is_made(
+        self, players: Path, tiny_folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        install(players, "mpv", "PATH=/usr/bin:/bin; head -c 100 > /dev/null; echo no sound card >&2; exit 3")
+        told: list[bool] = []
+
+        def progress(_done: int, _total: int) -> None:
+            time.sleep(0.02)
+            told.append("not heard" in caplog.text)
+
+        made = generation.generate_and_play("dark", model=tiny_folder, duration=2, seed=5, progress=progress)
+        assert made.audio.shape == (2 * RATE,)
+        assert told.count(True) > 20
+        assert caplog.text.count("not heard") == 1
 
     def test_a_model_that_fails_stops_the_sound(
         self, players: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
