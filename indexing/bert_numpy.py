@@ -4,10 +4,11 @@ MLX's CPU build hands each of the many small products of attention to the matrix
 threads takes longer than with one, and takes exponentials number by number. NumPy brings its own matrix library.
 """
 
+import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -112,12 +113,11 @@ class ArrayEncoder:
 
         Each is then computed by one thread: two threads for one product wait for each other half of the time.
         """
-        try:
-            from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it has no types
-        except ImportError:  # it comes with sentence-transformers' own dependencies
-            return [self(*batch) for batch in batches]
         with _one_at_a_time:
-            libraries = ThreadpoolController().select(user_api="blas")
+            try:
+                libraries = _numpys_libraries()
+            except ImportError:  # threadpoolctl comes with sentence-transformers' own dependencies
+                return [self(*batch) for batch in batches]
             threads = max((library.num_threads for library in libraries.lib_controllers), default=1)
             if threads == 1 or len(batches) == 1:
                 return [self(*batch) for batch in batches]
@@ -142,6 +142,25 @@ class ArrayEncoder:
         pooled = (weights[:, None, :] @ x.reshape(batch, length, -1))[:, 0] / weights.sum(axis=1)[:, None]
         pooled /= np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), np.float32(1e-12))
         return np.asarray(pooled, dtype=np.float32)
+
+
+def _numpys_libraries() -> Any:
+    """The matrix library that NumPy brought with it, for threadpoolctl; MLX may use another one at this moment.
+
+    Wheels hold it beside the package, or in it on macOS. A NumPy that shares the system's, as distributions build it,
+    does not tell which one that is: then it is all of them.
+
+    Raises:
+        ImportError: There is no threadpoolctl.
+    """
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it has no types
+
+    package = os.path.dirname(os.path.realpath(np.__file__))
+    beside = (f"{package}{os.sep}", f"{package}.libs{os.sep}")
+    libraries = ThreadpoolController().select(user_api="blas")
+    paths = [library.filepath for library in libraries.lib_controllers]
+    own = [path for path in paths if os.path.realpath(path).startswith(beside)]
+    return libraries.select(filepath=own) if own else libraries
 
 
 def _gelu(x: Array) -> Array:

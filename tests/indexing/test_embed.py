@@ -125,6 +125,29 @@ def test_threads_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(tiny.embed(texts), found[0], atol=1e-6)
 
 
+def test_other_matrix_libraries_keep_their_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLX may be making music with the system's; SciPy's own stands for it here."""
+    import scipy.linalg  # noqa: F401  # loads it
+    import threadpoolctl
+
+    tiny = MiniLM(write_tiny(tmp_path / "tiny"), name="tiny")
+    compute = ArrayEncoder.__call__
+    seen: list[dict[bool, int]] = []
+
+    def watched(encoder: ArrayEncoder, tokens: np.ndarray, present: np.ndarray) -> np.ndarray:
+        controllers = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+        seen.append({"numpy.libs" in library.filepath: library.num_threads for library in controllers})
+        return compute(encoder, tokens, present)
+
+    monkeypatch.setattr(ArrayEncoder, "__call__", watched)
+    with threadpoolctl.threadpool_limits(3, user_api="blas"):
+        tiny.embed([f"calm piano {i}" for i in range(200)])
+    if seen[0].keys() != {True, False}:
+        pytest.skip("NumPy or SciPy shares the system's library here")
+    assert {counts[True] for counts in seen} == {1}
+    assert {counts[False] for counts in seen} == {3}
+
+
 def test_the_fitted_gelu_is_near_enough() -> None:
     from math import erf
 
