@@ -43,6 +43,21 @@ _COMPUTED = re.compile(r"condition_provider\.conditioners\.self_wav\.(chroma\..*
 """Windows and filters that a melody model computes anew."""
 
 
+_UNSEEN = (
+    ("transformer_lm.kv_repeat", 1),
+    ("transformer_lm.causal", True),
+    ("transformer_lm.past_context", None),
+    ("transformer_lm.positional_scale", 1),
+    ("transformer_lm.max_period", 10_000),
+    ("codebooks_pattern.delay.flatten_first", 0),
+    ("codebooks_pattern.delay.empty_initial", 0),
+    ("fuser.cross_attention_pos_emb", False),
+    ("fuser.sum", []),
+    ("fuser.input_interpolate", []),
+)
+"""Settings that no tensor tells of, as every published model has them (audiocraft's `config/`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Export:
     """One file of an export.
@@ -201,7 +216,8 @@ def decoder_config(export: Export) -> dict[str, Any]:
         export.require(f"transformer_lm.{name}", wanted)
     for name in ("layer_scale", "qk_layer_norm", "qk_layer_norm_cross"):
         export.require(f"transformer_lm.{name}", None, False)
-    export.require("transformer_lm.kv_repeat", 1)
+    for name, usual in _UNSEEN:
+        export.require(name, usual)
     export.require("interleave_stereo_codebooks.per_timestep", False)
     channels = 2 if export.get("interleave_stereo_codebooks.use", False) else 1
     books = export.number("transformer_lm.n_q")
@@ -231,6 +247,7 @@ def _melody(export: Export) -> dict[str, int]:
     if export.get("conditioners.self_wav.model") == "style":
         raise CheckpointError(STYLE_REFUSED)
     export.require("conditioners.description.model", "t5")
+    export.require("conditioners.description.t5.normalize_text", False)
     if conditioners == {"description"}:
         export.require("fuser.cross", ["description"])
         return {}
@@ -238,6 +255,7 @@ def _melody(export: Export) -> dict[str, int]:
         names = ", ".join(sorted(map(str, conditioners)))
         raise CheckpointError(f"{export.path}: models conditioned on {names} are not supported.")
     export.require("conditioners.self_wav.model", "chroma_stem")
+    export.require("conditioners.self_wav.chroma_stem.argmax", True)
     export.require("fuser.prepend", ["self_wav", "description"])
     chroma = "conditioners.self_wav.chroma_stem"
     hop = 2 ** export.number(f"{chroma}.radix2_exp", 14) // _CHROMA_HOP_SHARE

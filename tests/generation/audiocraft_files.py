@@ -12,7 +12,10 @@ def settings_of(model: Any) -> dict[str, Any]:
     decoder, codec = model.config.decoder, model.config.audio_encoder
     channels = decoder.audio_channels
     melody = model.config.model_type == "musicgen_melody"
-    described: dict[str, Any] = {"model": "t5", "t5": {"name": "t5-base", "finetune": False}}
+    described: dict[str, Any] = {
+        "model": "t5",
+        "t5": {"name": "t5-base", "finetune": False, "word_dropout": 0.3, "normalize_text": False},
+    }
     heard = {"sample_rate": "${sample_rate}", "n_chroma": 12, "radix2_exp": 14, "argmax": True}
     return {
         "lm_model": "transformer_lm",
@@ -22,7 +25,11 @@ def settings_of(model: Any) -> dict[str, Any]:
         "classifier_free_guidance": {"training_dropout": 0.1, "inference_coef": 2.5},
         "codebooks_pattern": {
             "modeling": "delay",
-            "delay": {"delays": [book // channels for book in range(decoder.num_codebooks)]},
+            "delay": {
+                "delays": [book // channels for book in range(decoder.num_codebooks)],
+                "flatten_first": 0,
+                "empty_initial": 0,
+            },
         },
         "interleave_stereo_codebooks": {"use": channels == 2, "per_timestep": False},
         "transformer_lm": {
@@ -38,8 +45,13 @@ def settings_of(model: Any) -> dict[str, Any]:
             "norm": "layer_norm",
             "layer_scale": None,
             "positional_embedding": "sin",
+            "causal": True,
+            "past_context": None,
         },
         "fuser": {
+            "cross_attention_pos_emb": False,
+            "cross_attention_pos_emb_scale": 1,
+            "input_interpolate": [],
             "sum": [],
             "prepend": ["self_wav", "description"] if melody else [],
             "cross": [] if melody else ["description"],

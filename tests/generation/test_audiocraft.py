@@ -163,6 +163,17 @@ def test_another_t5_is_not_taken(
         ("conditioners.description.model", "lut"),
         ("conditioners.chords", {"model": "chords_emb"}),
         ("fuser.cross", []),
+        # No tensor tells of these.
+        ("transformer_lm.causal", False),
+        ("transformer_lm.past_context", 256),
+        ("transformer_lm.positional_scale", 0.5),
+        ("transformer_lm.max_period", 2000),
+        ("codebooks_pattern.delay.flatten_first", 2),
+        ("codebooks_pattern.delay.empty_initial", 1),
+        ("fuser.cross_attention_pos_emb", True),
+        ("fuser.sum", ["description"]),
+        ("fuser.input_interpolate", ["description"]),
+        ("conditioners.description.t5.normalize_text", True),
     ],
     ids=str,
 )
@@ -179,7 +190,40 @@ def test_models_of_another_kind_are_refused(
     with pytest.raises(CheckpointError) as caught:
         convert(here / "mine")
     assert "\n" not in str(caught.value)
+    told_otherwise = ("conditioners.chords", "transformer_lm.num_layers")  # by its conditions, by its tensors
+    assert setting in str(caught.value) or setting in told_otherwise
     assert not (here / "mine" / "config.json").exists()
+
+
+def test_settings_that_are_left_out_are_the_usual_ones(
+    reference: Any, reference_folder: Path, here: Path
+) -> None:
+    """Older exports do not name all of them."""
+    place_t5(reference, reference_folder, here)
+    settings = export(reference, here / "mine")
+    for table, name in (
+        (settings["transformer_lm"], "causal"),
+        (settings["codebooks_pattern"]["delay"], "flatten_first"),
+        (settings["codebooks_pattern"]["delay"], "empty_initial"),
+        (settings["fuser"], "cross_attention_pos_emb"),
+        (settings["conditioners"]["description"]["t5"], "normalize_text"),
+    ):
+        del table[name]
+    save(here / "mine" / "state_dict.bin", language_model_state(reference.state_dict()), settings)
+    convert(here / "mine")
+    np.testing.assert_array_equal(outcome(here / "mine")[0], outcome(reference_folder)[0])
+
+
+def test_melodies_as_more_than_one_pitch_at_a_time_are_refused(
+    make_reference: Callable[..., Any], store_reference: Callable[..., Path], here: Path
+) -> None:
+    model = make("melody", make_reference)
+    place_t5(model, store_reference(model, here / "published"), here)
+    settings = export(model, here / "mine")
+    settings["conditioners"]["self_wav"]["chroma_stem"]["argmax"] = False
+    save(here / "mine" / "state_dict.bin", language_model_state(model.state_dict()), settings)
+    with pytest.raises(CheckpointError, match=r"self_wav\.chroma_stem\.argmax = False"):
+        convert(here / "mine")
 
 
 def test_style_is_refused_in_a_sentence(reference: Any, reference_folder: Path, here: Path) -> None:
