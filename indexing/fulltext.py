@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from indexing.candidates import Candidates
-from indexing.keywords import STOP_WORDS, TEMPO_REACH, Document, Words, is_misspelt, spellings, stem
+from indexing.keywords import STOP_WORDS, TEMPO_REACH, Document, Words, fold, is_misspelt, spellings, stem
 
 if TYPE_CHECKING:
     from lancedb.query import FullTextQuery
@@ -24,6 +24,8 @@ _MOST_CORRECTED: Final = 6
 _CORRECTIONS: Final = 4
 _SAMPLE: Final = 40
 _FEW: Final = 20
+# Stems of what documents sum up as "drums" or "no drums", from how percussive the sound is.
+_PERCUSSION: Final = ("drum", "beat", "percussion")
 _COLUMN: Final = "document"
 
 
@@ -69,25 +71,25 @@ class KeywordMatches:
     def coverage(self, words: Words, documents: Mapping[str, Document]) -> dict[str, float]:
         """How much of the query each document has, 0 to 1.
 
-        A word counts by how few of these documents have it (inverse document frequency, Sparck Jones 1972), one
-        that none has like one that a single one has.
+        A word counts by how few of these documents have it (inverse document frequency, Sparck Jones 1972), those
+        that nearly have it in part, and one that none has like one that a single one has.
         """
         share = dict.fromkeys(documents, 0.0)
         total = 0.0
         shares = [{id: self._has(run, d) for id, d in documents.items()} for run in words.sought]
         shares += [{id: d.keeps(tempo) for id, d in documents.items()} for tempo in words.tempos]
         for has in shares:
-            weight = math.log(1 + len(documents) / max(1, sum(value > 0 for value in has.values())))
+            weight = math.log(1 + len(documents) / max(1.0, sum(has.values())))
             total += weight
             for id, value in has.items():
                 share[id] += weight * value
         return {id: value / total for id, value in share.items()} if total else share
 
     def _has(self, run: Sequence[str], document: Document) -> float:
-        if document.says(run):
-            return 1.0
+        if worth := document.worth(run):
+            return worth
         others = self.corrections.get(" ".join(run), ())
-        return CORRECTED_WORTH if any(document.says([other]) for other in others) else 0.0
+        return CORRECTED_WORTH * max((document.worth([other]) for other in others), default=0.0)
 
 
 def find_words(rows: Candidates, words: Words, *, limit: int) -> KeywordMatches:
@@ -124,9 +126,10 @@ def fitness(words: Words, document: Document | None) -> float:
         return 1.0
     factor = 1.0
     for run in words.unwanted:
-        if document.says(run):
+        general = [(word,) for word in _PERCUSSION] if _is_percussion(run) else []
+        if document.says(run) or (len(run) == 1 and any(map(document.says, general))):
             factor *= UNWANTED_FACTOR
-        elif document.denies(run):
+        elif document.denies(run) or any(map(document.denies, general)):
             factor *= DENIED_FACTOR
     # "No drums" has the word and not the thing.
     if (
@@ -136,6 +139,11 @@ def fitness(words: Words, document: Document | None) -> float:
     ):
         factor *= UNWANTED_FACTOR
     return factor
+
+
+def _is_percussion(run: Sequence[str]) -> bool:
+    """Whether "no drums" says that there is no such thing either: a beat, live drums, a drum machine."""
+    return any(stem(word) in _PERCUSSION for word in run)
 
 
 def _match(text: str, **options: int) -> "FullTextQuery":
@@ -168,8 +176,9 @@ def _around(tempo: int) -> range:
 
 def _unknown(rows: Candidates, sought: Sequence[str], found: Sequence[tuple[str, float]]) -> list[str]:
     """The words that no clip has: neither those that were found nor any further down, with or without the filter."""
-    missing = _unseen(rows, [word for word in sought if len(word) >= _SHORTEST_CORRECTED], found)
-    missing = missing[:_MOST_CORRECTED]
+    # "1970s" is no typo for "1920s".
+    words = [w for w in sought if len(w) >= _SHORTEST_CORRECTED and not any(map(str.isdigit, w))]
+    missing = _unseen(rows, words, found)[:_MOST_CORRECTED]
     while missing and (found := rows.anywhere(_match(" ".join(missing)), _FEW)):
         left = _unseen(rows, missing, found)
         if len(left) == len(missing):  # these have them in forms that only LanceDB takes for the same
@@ -186,7 +195,11 @@ def _unseen(rows: Candidates, words: Sequence[str], found: Sequence[tuple[str, f
 
 
 def _corrections(rows: Candidates, missing: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """For words that no clip has, the words a letter away that some have, the most frequent first."""
+    """For words that no clip has, the words a letter away that some have, the most frequent first.
+
+    Those with the same first letter alone, where there are any: few typos are in the first letter (Kukich,
+    ACM Computing Surveys 1992), and right words are near many others, as "past" is near "fast" and "last".
+    """
     corrections: dict[str, tuple[str, ...]] = {}
     for fuzzy in (False, True):
         if not (left := [word for word in missing if word not in corrections]):
@@ -199,6 +212,7 @@ def _corrections(rows: Candidates, missing: Sequence[str]) -> dict[str, tuple[st
         seen = Counter(other for document in documents.values() for other in set(document.words))
         for word in left:
             near = sorted((o for o in seen if is_misspelt(word, o)), key=lambda other: (-seen[other], other))
+            alike = [other for other in near if fold(other)[0] == fold(word)[0]]
             if near:
-                corrections[word] = tuple(near[:_CORRECTIONS])
+                corrections[word] = tuple((alike or near)[:_CORRECTIONS])
     return corrections

@@ -30,6 +30,8 @@ _MOST_WORDS: Final = 100
 _LONGEST_UNWANTED: Final = 2
 
 TEMPO_REACH: Final = 0.05
+# What another form of a word is worth beside the one that was typed.
+FORM_WORTH: Final = 0.9
 
 NEGATORS: Final = frozenset(
     {"no", "not", "without", "except", "excluding", "minus", "lacking", "nor", "sans"}
@@ -216,7 +218,7 @@ class Document:
         denials: Stems of what it says there is not.
     """
 
-    __slots__ = ("_line", "_said", "_tempos", "denials", "words")
+    __slots__ = ("_forms", "_line", "_said", "_tempos", "denials", "words")
 
     def __init__(self, text: str) -> None:
         """Reads the document, line by line and clause by clause."""
@@ -224,6 +226,7 @@ class Document:
         self.words = tokens(" ".join(kept))
         stems = [stem(word) for word in self.words]
         self._said, self._line = set(stems), f" {' '.join(stems)} "
+        self._forms = set(self.words) if text.isascii() else set(map(fold, self.words))
         self._tempos = [int(found) for found in _TEMPO.findall(text)]
         self.denials = {stem(word) for run in denied for word in run}
         self.denials |= {stem(word[:-4]) for word in self.words if word.endswith("less") and len(word) > 6}
@@ -233,6 +236,12 @@ class Document:
         if len(run) == 1:
             return stem(run[0]) in self._said
         return f" {' '.join(map(stem, run))} " in self._line
+
+    def worth(self, run: Sequence[str]) -> float:
+        """1 where it has these words, a little less for another form, as "long" is of "longing", 0 without them."""
+        if not self.says(run):
+            return 0.0
+        return 1.0 if len(run) > 1 or fold(run[0]) in self._forms else FORM_WORTH
 
     def keeps(self, tempo: int) -> float:
         """How near its tempo is: 1 for the same, 0 from 5 % off; a measured tempo is 2 % off at times."""
