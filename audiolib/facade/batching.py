@@ -227,7 +227,7 @@ def _place(line: BatchLine, destination: Destination | None) -> Destination | No
 def _check_places(
     lines: Sequence[BatchLine], checked: Sequence[GenerationRequest], destination: Destination | None
 ) -> None:
-    """Refuse a file that two clips would be written to, and one whose suffix is another format's."""
+    """Refuse a file that two or no clips would be written to, and one whose suffix is another format's."""
     written: dict[str, BatchLine] = {}
     for line, request in zip(lines, checked, strict=True):
         place = _place(line, destination)
@@ -245,6 +245,13 @@ def _check_places(
                 "too. Give each its own."
             )
         written[path] = line
+    file = None if destination is None else destination.file
+    if file is not None and os.path.realpath(file) not in written:
+        line = lines[0]
+        raise InvalidInputError(
+            f"{_where(line)}its own 'output' is {line.output}, so nothing would be written to {file}. "
+            "Leave one of them out."
+        )
 
 
 def _shifted(progress: OnProgress | None, present: int, clips: int) -> OnProgress | None:

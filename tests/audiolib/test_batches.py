@@ -574,6 +574,21 @@ class TestCommand:
         assert "Line 1: 'y.wav' contradicts the format mp3" in result.stderr
         assert files_of(tmp_path) == {"prompts.txt", "mine.jsonl"}
 
+    @pytest.mark.parametrize("more", [(), ("--no-index",)])
+    def test_two_names_for_one_clip_are_refused(
+        self, cli: Run, tmp_path: Path, more: tuple[str, ...]
+    ) -> None:
+        (tmp_path / "mine.jsonl").write_text('{"prompt": "one", "output": "a.wav"}')
+        arguments = ("generate", "--from-file", "mine.jsonl", "--duration", "0.2", *more)
+        result = cli(*arguments, "--output", "b.wav")
+        assert (result.exit_code, result.stderr) == (
+            2,
+            "Error: Line 1: its own 'output' is a.wav, so nothing would be written to b.wav. Leave one of them out.\n",
+        )
+        assert files_of(tmp_path) == {"prompts.txt", "mine.jsonl"}
+        assert cli(*arguments, "--output", "./a.wav").exit_code == 0  # the same one
+        assert {"a.wav", "b.wav"} & files_of(tmp_path) == {"a.wav"}
+
     def test_files_without_a_library(self, cli: Run, tmp_path: Path) -> None:
         lines = [{"prompt": "one", "output": "mine/a.ogg"}, {"prompt": "two"}]
         (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
