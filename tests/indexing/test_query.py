@@ -148,6 +148,7 @@ def test_a_number_is_no_typo_and_first_letters_are_right(
     made = ClipIndex(tmp_path)
     for id, text in (("old", "1920s ballad"), ("flute", "flute tune"), ("blue", "blue tune")):
         made.upsert([row(id, document=text)])
+    made.optimise()
     assert keyword(made, "1970s") == []
     assert keyword(made, "flue") == ["flute"]
     assert keyword(made, "glue") == ["blue"], "where no word begins alike, others will do"
