@@ -1,8 +1,9 @@
 """Kernels for one decoder step on NVIDIA GPUs.
 
 At batch 1 a step is some 25 small operations a layer, and what they cost is their number: MLX takes about 20 µs to
-prepare a matrix product on CUDA and 5 µs for a kernel of one's own (docs/performance.md). So a layer is seven kernels
-here. Every function has a twin of the same name in `generation.portable_kernels` and is held to it by a test.
+prepare a matrix product on CUDA and 5 to 10 µs for a kernel of one's own (docs/performance.md). So for few rows a layer
+is one kernel here; more rows take MLX's products. Every function has a twin of the same name in
+`generation.portable_kernels` and is held to it by a test.
 
 `T` is float16 or bfloat16; sums are taken in float32.
 """
@@ -14,65 +15,124 @@ from collections.abc import Callable
 from typing import cast
 
 import mlx.core as mx
+from mlx import nn
 
-from generation import cuda_sources
+from generation import cuda_layer, cuda_sources, portable_kernels
+from generation.decoder import Block
 
 TRACEABLE = True
 """Whether `mx.compile` can trace them: all values stay on the device."""
 HEAD_DIM = 64
 """Of every published checkpoint."""
-MATVEC_ROWS = 4
-"""Up to so many rows `project` beats a matrix product."""
-SIZES = ("clips", "room", "first position of `known`", "first position of `noise`")
-"""What the int32 array `sizes (4)` holds: on the device, so that no kernel is compiled anew for other numbers."""
-_SHARED_BYTES = 48 * 1024
+FEW_ROWS = 8
+"""Up to so many rows a layer is one kernel."""
+SIZES = ("clips", "room", "first position of `known`", "first position of `noise`", "room of the text")
+"""What the int32 array `sizes (5)` holds: on the device, so that no kernel is compiled anew for other numbers."""
 _THREADS = 256
 
 
 @functools.cache
-def _kernel(name: str, inputs: str, outputs: str, source: str) -> Callable[..., list[mx.array]]:
+def _kernel(
+    name: str, inputs: str, outputs: str, source: str, header: str = cuda_sources.HEADER
+) -> Callable[..., list[mx.array]]:
     made = mx.fast.cuda_kernel(
         name=f"musicgen_{name}",
         input_names=inputs.split(),
         output_names=outputs.split(),
         source=source,
-        header=cuda_sources.HEADER,
+        header=header,
     )
     return cast("Callable[..., list[mx.array]]", made)
 
 
-def _per_warp(outputs: int) -> int:
-    """Outputs that a warp makes at once: about one block for each of an H100's 132 processors."""
-    return next(per for per in (4, 3, 2, 1) if (outputs % per == 0 and outputs >= per * 1024) or per == 1)
+@functools.cache
+def _blocks() -> int:
+    """Blocks of a kernel that wait for each other: all of them have to lie on the device at once, one a processor."""
+    (count,) = _kernel("processors", "none", "count", cuda_sources.PROCESSORS)(
+        inputs=[mx.zeros(1)],
+        grid=(1, 1, 1),
+        threadgroup=(1, 1, 1),
+        output_shapes=[(1,)],
+        output_dtypes=[mx.uint32],
+    )
+    return int(cast("int", count.item())) // 32 * 32
 
 
-def fits(rows: int, width: int, dtype: mx.Dtype) -> bool:
-    """Whether `project` can hold so many rows of so many numbers in shared memory."""
-    return rows <= MATVEC_ROWS and width % 256 == 0 and rows * width * dtype.size <= _SHARED_BYTES - 256
+def _are_few(rows: int, width: int, inner: int) -> bool:
+    return rows <= FEW_ROWS and width % 256 == 0 and width <= 2048 and inner % 1024 == 0 and _blocks() > 0
 
 
-def project(
+def new_barrier() -> mx.array:
+    """Where the blocks of `layer` wait for each other: `(2)` uint32, for one step after the other."""
+    return mx.array([0, 0], mx.uint32)
+
+
+def layer(
     x: mx.array,
-    weight: mx.array,
-    *,
-    rows: int | None = None,
-    norm: tuple[mx.array, mx.array] | None = None,
-    gelu: bool = False,
-    residual: mx.array | None = None,
+    block: Block,
+    cache: tuple[mx.array, mx.array],
+    text: portable_kernels.Text | None,
+    clock: mx.array,
+    sizes: mx.array,
+    barrier: mx.array,
 ) -> mx.array:
-    """`act(norm(x) W^T) + residual`: `(R, I) -> (R, O)` with `weight (O, I)`; only the first `rows`, if given."""
-    count, (outputs, width) = rows or x.shape[0], weight.shape
-    per = _per_warp(outputs)
-    gamma, beta = norm if norm is not None else (weight, weight)  # any array: it is not read
-    kernel = _kernel("project", "x weight gamma beta residual", "out", cuda_sources.PROJECT)
-    flags = {"NORM": norm is not None, "GELU": gelu, "RESIDUAL": residual is not None}
-    numbers = {"ROWS": count, "IN": width, "OUT": outputs, "PER": per, **flags}
-    (out,) = kernel(
-        inputs=[x, weight, gamma, beta, x if residual is None else residual],
+    """One layer of one step, `(R, D) -> (R, D)`; the step's own key and value are written into the cache in place.
+
+    Args:
+        x: States `(R, D)`.
+        block: The layer's weights.
+        cache: Keys and values `(R, H, room, 64)` of `clock (1)` positions.
+        text: What the first rows attend to; the others take nothing from it. None for no text at all.
+        clock: `(1)` int32, the position.
+        sizes: See `SIZES`.
+        barrier: From `new_barrier`.
+    """
+    (rows, width), inner = x.shape, block.fc1.weight.shape[0]
+    if not _are_few(rows, width, inner):
+        return portable_kernels.layer(x, block, cache, text, clock, sizes, barrier, attend=attend)
+    weights = [block.self_attn.qkv.weight, *_scales(block.self_attn_norm), block.self_attn.out.weight]
+    if text is None:
+        weights += [x] * 4  # they are not read
+        memory, texts = (x, x, clock), 0
+    else:
+        cross = block.cross_attn
+        weights += [cross.q.weight, *_scales(block.cross_attn_norm), cross.out.weight]
+        memory, texts = (text.keys, text.values, text.lengths), text.keys.shape[0]
+    weights += [block.fc1.weight, *_scales(block.ffn_norm), block.fc2.weight]
+    names = (
+        "x qkv gamma_1 beta_1 out_1 query gamma_2 beta_2 out_2 fc_1 gamma_3 beta_3 fc_2 "
+        "keys values text_keys text_values lengths clock sizes barrier"
+    )
+    blocks = _blocks()
+    numbers = {"ROWS": rows, "TEXTS": texts, "HEADS": width // HEAD_DIM, "FFN": inner, "BLOCKS": blocks}
+    out, _ = _kernel("layer", names, "out scratch", cuda_layer.LAYER, cuda_layer.HEADER)(
+        inputs=[x, *weights, *cache, *memory, clock, sizes, barrier],
         template=[("T", x.dtype), *numbers.items()],
-        grid=(-(-outputs // (per * _THREADS // 32)) * _THREADS, 1, 1),
+        grid=(blocks * _THREADS, 1, 1),
         threadgroup=(_THREADS, 1, 1),
-        output_shapes=[(count, outputs)],
+        output_shapes=[(rows, width), (rows, 6 * width + inner)],
+        output_dtypes=[x.dtype, x.dtype],
+    )
+    return out
+
+
+def _scales(norm: nn.LayerNorm) -> list[mx.array]:
+    return [norm.weight, norm.bias]
+
+
+def project(x: mx.array, weight: mx.array, norm: nn.LayerNorm) -> mx.array:
+    """`norm(x) W^T`: `(R, I) -> (R, O)` with `weight (O, I)`."""
+    (rows, width), outputs = x.shape, weight.shape[0]
+    if not _are_few(rows, width, 1024):
+        return portable_kernels.project(x, weight, norm)
+    blocks = _blocks()
+    numbers = {"ROWS": rows, "IN": width, "OUT": outputs, "WARPS": blocks * _THREADS // 32}
+    (out,) = _kernel("project", "x weight gamma beta", "out", cuda_layer.PROJECT, cuda_layer.HEADER)(
+        inputs=[x, weight, *_scales(norm)],
+        template=[("T", x.dtype), *numbers.items()],
+        grid=(blocks * _THREADS, 1, 1),
+        threadgroup=(_THREADS, 1, 1),
+        output_shapes=[(rows, outputs)],
         output_dtypes=[x.dtype],
     )
     return out
@@ -84,7 +144,7 @@ def attend(qkv: mx.array, keys: mx.array, values: mx.array, clock: mx.array, siz
     The step's own key and value are written into the caches in place.
     """
     rows, heads, _, _ = keys.shape
-    threads = 512 if rows <= 2 * MATVEC_ROWS else 128
+    threads = 512 if rows <= FEW_ROWS else 128
     (out,) = _kernel("attend", "qkv keys values clock sizes", "out", cuda_sources.ATTEND)(
         inputs=[qkv, keys, values, clock, sizes],
         template=[("T", qkv.dtype), ("HEADS", heads)],
@@ -92,39 +152,6 @@ def attend(qkv: mx.array, keys: mx.array, values: mx.array, clock: mx.array, siz
         threadgroup=(threads, 1, 1),
         output_shapes=[(rows, heads * HEAD_DIM)],
         output_dtypes=[qkv.dtype],
-    )
-    return out
-
-
-def cross(
-    x: mx.array,
-    queries: mx.array,
-    keys: mx.array,
-    values: mx.array,
-    lengths: mx.array,
-    weight: mx.array,
-) -> mx.array:
-    """`x + attention(queries) W^T` over the text: `x (R, D)`, `queries (B, D)`, `keys (B, H, S, 64)`, `lengths (B)`.
-
-    Rows of `x` after the B-th are passed on as they are.
-    """
-    count, heads, room, _ = keys.shape
-    width = heads * HEAD_DIM
-    per = _per_warp(width)
-    (out,) = _kernel("cross", "x queries keys values lengths weight", "out", cuda_sources.CROSS)(
-        inputs=[x, queries, keys, values, lengths, weight],
-        template=[
-            ("T", x.dtype),
-            ("ROWS", count),
-            ("REPEATS", x.shape[0] // count),
-            ("HEADS", heads),
-            ("ROOM", room),
-            ("PER", per),
-        ],
-        grid=(-(-width // (per * _THREADS // 32)) * _THREADS, 1, 1),
-        threadgroup=(_THREADS, 1, 1),
-        output_shapes=[x.shape],
-        output_dtypes=[x.dtype],
     )
     return out
 

@@ -1,4 +1,4 @@
-"""CUDA source of `generation.cuda_kernels`: a header and, for each kernel, the body of a function that MLX declares."""
+"""CUDA source of `generation.cuda_kernels`: for each kernel the body of a function that MLX declares."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ template <typename T> struct alignas(sizeof(T) * 8) Eight { T at[8]; };
 
 template <typename T> __device__ inline Eight<T> load8(const T* from) {
   return *reinterpret_cast<const Eight<T>*>(from);
+}
+
+// What another block wrote in this launch: read past this processor's own cache.
+template <typename T> __device__ inline Eight<T> fresh8(const T* from) {
+  const uint4 raw = __ldcg(reinterpret_cast<const uint4*>(from));
+  return *reinterpret_cast<const Eight<T>*>(&raw);
 }
 
 template <typename T> __device__ inline float dot8(const Eight<T>& a, const Eight<T>& b) {
@@ -22,16 +28,6 @@ __device__ inline float warp_sum(float v) {
 #pragma unroll
   for (int other = 16; other > 0; other /= 2) v += __shfl_xor_sync(0xffffffff, v, other);
   return v;
-}
-
-__device__ inline float block_sum(float v, float* scratch) {
-  v = warp_sum(v);
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = v;
-  __syncthreads();
-  float sum = 0;
-  for (int w = 0; w < blockDim.x / 32; w++) sum += scratch[w];
-  return sum;
 }
 
 // Eight neighbouring threads share one position of 64 numbers; each keeps a running softmax over its positions.
@@ -68,92 +64,21 @@ __device__ inline unsigned ordered(float v) {
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
-// out[r] = act(rows[r] W^T) + residual[r]: a warp makes PER outputs of all rows at once, so weights are read once.
-template <typename T, int ROWS, int IN, int OUT, int PER, bool GELU, bool RESIDUAL>
-__device__ inline void products(const T* rows, const T* weight, const T* residual, T* out) {
-  const int lane = threadIdx.x % 32, warps = blockDim.x / 32;
-  for (int o = (blockIdx.x * warps + threadIdx.x / 32) * PER; o < OUT; o += gridDim.x * warps * PER) {
-    float acc[PER][ROWS];
-#pragma unroll
-    for (int p = 0; p < PER; p++)
-#pragma unroll
-      for (int r = 0; r < ROWS; r++) acc[p][r] = 0;
-#pragma unroll 4
-    for (int i = lane * 8; i < IN; i += 256) {
-      Eight<T> w[PER];
-#pragma unroll
-      for (int p = 0; p < PER; p++) w[p] = load8(weight + static_cast<size_t>(o + p) * IN + i);
-#pragma unroll
-      for (int r = 0; r < ROWS; r++) {
-        Eight<T> x = load8(rows + r * IN + i);
-#pragma unroll
-        for (int p = 0; p < PER; p++) acc[p][r] += dot8(w[p], x);
-      }
-    }
-#pragma unroll
-    for (int p = 0; p < PER; p++)
-#pragma unroll
-      for (int r = 0; r < ROWS; r++) {
-        float v = warp_sum(acc[p][r]);
-        if (GELU) v = 0.5f * v * (1.0f + erff(v * 0.70710678f));
-        if (RESIDUAL) v += static_cast<float>(residual[r * OUT + o + p]);
-        if (lane == 0) out[r * OUT + o + p] = static_cast<T>(v);
-      }
-  }
-}
-"""
+// What the warps of a block found of one attention head, to be joined.
+struct Found { float most[32], sum[32], acc[32][64]; };
 
-PROJECT: Final = r"""
-  __shared__ alignas(16) T rows[ROWS * IN];
-  __shared__ float scratch[32];
-  for (int i = threadIdx.x * 8; i < ROWS * IN; i += blockDim.x * 8)
-    *reinterpret_cast<Eight<T>*>(rows + i) = load8(x + i);
-  __syncthreads();
-  if (NORM) {
-    for (int r = 0; r < ROWS; r++) {
-      float sum = 0, squares = 0;
-      for (int i = threadIdx.x; i < IN; i += blockDim.x) sum += static_cast<float>(rows[r * IN + i]);
-      const float mean = block_sum(sum, scratch) / IN;
-      for (int i = threadIdx.x; i < IN; i += blockDim.x) {
-        const float d = static_cast<float>(rows[r * IN + i]) - mean;
-        squares += d * d;
-      }
-      const float scale = rsqrtf(block_sum(squares, scratch) / IN + 1e-5f);
-      for (int i = threadIdx.x; i < IN; i += blockDim.x) {
-        const float v = (static_cast<float>(rows[r * IN + i]) - mean) * scale;
-        rows[r * IN + i] = static_cast<T>(v * static_cast<float>(gamma[i]) + static_cast<float>(beta[i]));
-      }
-    }
-    __syncthreads();
-  }
-  products<T, ROWS, IN, OUT, PER, GELU, RESIDUAL>(rows, weight, residual, out);
-"""
-
-ATTEND: Final = r"""
-  constexpr int WIDTH = HEADS * 64, UNROLL = 4;
-  const int row = blockIdx.x / HEADS, head = blockIdx.x % HEADS, length = clock[0], room = sizes[1];
+// out (64) = attention of one query over `length` positions and over what `mine` holds already; all threads of a block.
+template <typename T, int UNROLL>
+__device__ inline void attention(
+    const Eight<T>& q, const T* keys, const T* values, int length, Running mine, Found& found, T* out) {
   const int group = threadIdx.x / 8, part = threadIdx.x % 8 * 8, groups = blockDim.x / 8;
-  const T* query = qkv + static_cast<size_t>(row) * 3 * WIDTH + head * 64 + part;
-  const Eight<T> q = load8(query), k_now = load8(query + WIDTH), v_now = load8(query + 2 * WIDTH);
-  const size_t slab = (static_cast<size_t>(row) * HEADS + head) * room * 64 + part;
-  // MLX sees the cache as read only. It is written in place all the same: the next reader depends on this kernel's
-  // output, and nobody else holds the buffer.
-  if (group == 0) {
-    *reinterpret_cast<Eight<T>*>(const_cast<T*>(keys) + slab + static_cast<size_t>(length) * 64) = k_now;
-    *reinterpret_cast<Eight<T>*>(const_cast<T*>(values) + slab + static_cast<size_t>(length) * 64) = v_now;
-  }
-  Running mine;
   for (int first = 0; first < length; first += groups * UNROLL) {
     Eight<T> k[UNROLL], v[UNROLL];
 #pragma unroll
     for (int u = 0; u < UNROLL; u++) {
       const int t = first + u * groups + group;
-      if (t < length) {
-        k[u] = load8(keys + slab + static_cast<size_t>(t) * 64);
-        v[u] = load8(values + slab + static_cast<size_t>(t) * 64);
-      } else {
-        k[u] = k_now, v[u] = v_now;
-      }
+      k[u] = t < length ? load8(keys + static_cast<size_t>(t) * 64 + part) : q;
+      v[u] = t < length ? load8(values + static_cast<size_t>(t) * 64 + part) : q;
     }
 #pragma unroll
     for (int u = 0; u < UNROLL; u++) {
@@ -161,58 +86,59 @@ ATTEND: Final = r"""
       if (first + u * groups + group < length) mine.add(score, v[u]);
     }
   }
-  const float score = over_eight(dot8(q, k_now)) * 0.125f;
-  if (group == 0) mine.add(score, v_now);
   mine.merge(8);
   mine.merge(16);
-  __shared__ float most[32], sum[32], acc[32][64];
   const int warp = threadIdx.x / 32;
   if (threadIdx.x % 32 < 8) {
-    if (part == 0) most[warp] = mine.most, sum[warp] = mine.sum;
+    if (part == 0) found.most[warp] = mine.most, found.sum[warp] = mine.sum;
 #pragma unroll
-    for (int e = 0; e < 8; e++) acc[warp][part + e] = mine.acc[e];
+    for (int e = 0; e < 8; e++) found.acc[warp][part + e] = mine.acc[e];
   }
   __syncthreads();
   if (threadIdx.x < 64) {
     float top = -1e30f, all = 0, value = 0;
-    for (int w = 0; w < blockDim.x / 32; w++) top = fmaxf(top, most[w]);
+    for (int w = 0; w < blockDim.x / 32; w++) top = fmaxf(top, found.most[w]);
     for (int w = 0; w < blockDim.x / 32; w++) {
-      const float weight = __expf(most[w] - top);
-      all += sum[w] * weight;
-      value += acc[w][threadIdx.x] * weight;
+      const float weight = __expf(found.most[w] - top);
+      all += found.sum[w] * weight;
+      value += found.acc[w][threadIdx.x] * weight;
     }
-    out[static_cast<size_t>(row) * WIDTH + head * 64 + threadIdx.x] = static_cast<T>(value / all);
+    out[threadIdx.x] = static_cast<T>(value / all);
   }
+}
+
+// Self-attention of one row's head: `query` is followed by its key and value at steps of `width`, which go into the
+// cache. MLX sees the cache as read only. It is written in place all the same: the next reader depends on this kernel's
+// output, and nobody else holds the buffer.
+template <typename T, int UNROLL>
+__device__ inline void attend_and_keep(
+    const T* query, int width, const T* keys, const T* values, int length, Found& found, T* out) {
+  const int part = threadIdx.x % 8 * 8;
+  const Eight<T> q = fresh8(query + part), k = fresh8(query + width + part), v = fresh8(query + 2 * width + part);
+  Running mine;
+  const float score = over_eight(dot8(q, k)) * 0.125f;
+  if (threadIdx.x < 8) {
+    *reinterpret_cast<Eight<T>*>(const_cast<T*>(keys) + static_cast<size_t>(length) * 64 + part) = k;
+    *reinterpret_cast<Eight<T>*>(const_cast<T*>(values) + static_cast<size_t>(length) * 64 + part) = v;
+    mine.add(score, v);
+  }
+  attention<T, UNROLL>(q, keys, values, length, mine, found, out);
+}
 """
 
-CROSS: Final = r"""
-  constexpr int WIDTH = HEADS * 64;
-  __shared__ alignas(16) T rows[ROWS * WIDTH];
-  const int lane = threadIdx.x % 32, group = lane / 8, part = lane % 8 * 8;
-  for (int pair = threadIdx.x / 32; pair < ROWS * HEADS; pair += blockDim.x / 32) {
-    const int row = pair / HEADS;
-    const Eight<T> q = load8(queries + static_cast<size_t>(pair) * 64 + part);
-    const size_t slab = static_cast<size_t>(pair) * ROOM * 64 + part;
-    const int length = lengths[row];
-    Running mine;
-    for (int first = 0; first < length; first += 4) {
-      const int t = min(first + group, length - 1);
-      const Eight<T> k = load8(keys + slab + static_cast<size_t>(t) * 64);
-      const Eight<T> v = load8(values + slab + static_cast<size_t>(t) * 64);
-      const float score = over_eight(dot8(q, k)) * 0.125f;
-      if (first + group < length) mine.add(score, v);
-    }
-    mine.merge(8);
-    mine.merge(16);
-    if (group == 0)
-#pragma unroll
-      for (int e = 0; e < 8; e++) rows[pair * 64 + part + e] = static_cast<T>(mine.acc[e] / mine.sum);
-  }
-  __syncthreads();
-  products<T, ROWS, WIDTH, WIDTH, PER, false, true>(rows, weight, x, out);
-  // Rows without text take nothing from it.
-  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < (REPEATS - 1) * ROWS * WIDTH; i += gridDim.x * blockDim.x)
-    out[ROWS * WIDTH + i] = x[ROWS * WIDTH + i];
+ATTEND: Final = r"""
+  __shared__ Found found;
+  const int row = blockIdx.x / HEADS, head = blockIdx.x % HEADS;
+  const size_t slab = static_cast<size_t>(blockIdx.x) * sizes[1] * 64;
+  attend_and_keep<T, 4>(
+      qkv + static_cast<size_t>(row) * 3 * HEADS * 64 + head * 64, HEADS * 64, keys + slab, values + slab, clock[0],
+      found, out + static_cast<size_t>(blockIdx.x) * 64);
+"""
+
+PROCESSORS: Final = r"""
+  unsigned found;
+  asm("mov.u32 %0, %%nsmid;" : "=r"(found));
+  count[0] = found;
 """
 
 EMBED: Final = r"""

@@ -1,43 +1,44 @@
 """The kernels of `generation.cuda_kernels` in plain MLX: what they mean, on any backend.
 
-Slower than an ordinary step: they are here to be compared with.
+They are here to be compared with, but for `layer` and `project`: those are what GPUs do with many rows.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
+from mlx import nn
 
+from generation.decoder import Block
+from generation.layers import activation
 from generation.sampling import guide, keep_top_k
 
 TRACEABLE = False
 """Whether `mx.compile` can trace them: these look at the values of `clock` and `sizes`."""
 
 
-def fits(rows: int, width: int, dtype: mx.Dtype) -> bool:
-    """Nothing is too large."""
-    return rows > 0 and width > 0 and dtype.size > 0
+class Text(NamedTuple):
+    """What the clips' rows attend to in one layer.
+
+    Attributes:
+        keys: `(B, H, S, d)`.
+        values: `(B, H, S, d)`.
+        lengths: `(B)` int32, of each text.
+        mask: `(B, 1, 1, S)`, true within the lengths.
+    """
+
+    keys: mx.array
+    values: mx.array
+    lengths: mx.array
+    mask: mx.array
 
 
-def project(
-    x: mx.array,
-    weight: mx.array,
-    *,
-    rows: int | None = None,
-    norm: tuple[mx.array, mx.array] | None = None,
-    gelu: bool = False,
-    residual: mx.array | None = None,
-) -> mx.array:
-    """`act(norm(x) W^T) + residual`: `(R, I) -> (R, O)` with `weight (O, I)`; only the first `rows`, if given."""
-    x = x if rows is None else x[:rows]
-    if norm is not None:
-        x = mx.fast.layer_norm(x, *norm, 1e-5)
-    out = x @ weight.T
-    if gelu:
-        out = out * (1 + mx.erf(out / math.sqrt(2))) / 2
-    return out if residual is None else residual + out
+def new_barrier() -> mx.array:
+    """Nothing waits here."""
+    return mx.zeros(2, mx.uint32)
 
 
 def attend(qkv: mx.array, keys: mx.array, values: mx.array, clock: mx.array, sizes: mx.array) -> mx.array:
@@ -58,24 +59,50 @@ def attend(qkv: mx.array, keys: mx.array, values: mx.array, clock: mx.array, siz
     return out.reshape(rows, heads * dim)
 
 
-def cross(
+def layer(
     x: mx.array,
-    queries: mx.array,
-    keys: mx.array,
-    values: mx.array,
-    lengths: mx.array,
-    weight: mx.array,
+    block: Block,
+    cache: tuple[mx.array, mx.array],
+    text: Text | None,
+    clock: mx.array,
+    sizes: mx.array,
+    barrier: mx.array,
+    *,
+    attend: Callable[..., mx.array] = attend,
 ) -> mx.array:
-    """`x + attention(queries) W^T` over the text: `x (R, D)`, `queries (B, D)`, `keys (B, H, S, d)`, `lengths (B)`.
+    """One layer of one step, `(R, D) -> (R, D)`; the step's own key and value are written into the cache in place.
 
-    Rows of `x` after the B-th are passed on as they are.
+    Args:
+        x: States `(R, D)`.
+        block: The layer's weights.
+        cache: Keys and values `(R, H, room, d)` of `clock (1)` positions.
+        text: What the first rows attend to; the others take nothing from it. None for no text at all.
+        clock: `(1)` int32, the position.
+        sizes: See `cuda_kernels.SIZES`.
+        barrier: From `new_barrier`.
+        attend: What self-attention is made with.
     """
-    rows, heads, room, dim = keys.shape
-    mask = (mx.arange(room)[None] < lengths[:, None])[:, None, None]
-    q = queries.reshape(rows, heads, 1, dim)
-    out = mx.fast.scaled_dot_product_attention(q, keys, values, scale=dim**-0.5, mask=mask)
-    added = x[:rows] + out.reshape(rows, heads * dim) @ weight.T
-    return mx.concatenate([added, x[rows:]])
+    qkv = project(x, block.self_attn.qkv.weight, block.self_attn_norm)
+    x = mx.addmm(x, attend(qkv, *cache, clock, sizes), block.self_attn.out.weight.T)
+    if text is not None:
+        x = _cross(x, block, text)
+    wide = activation("gelu", project(x, block.fc1.weight, block.ffn_norm))
+    return mx.addmm(x, wide, block.fc2.weight.T)
+
+
+def _cross(x: mx.array, block: Block, text: Text) -> mx.array:
+    rows, heads, _, dim = text.keys.shape
+    queries = project(x[:rows], block.cross_attn.q.weight, block.cross_attn_norm)
+    mixed = mx.fast.scaled_dot_product_attention(
+        queries.reshape(rows, heads, 1, dim), text.keys, text.values, scale=dim**-0.5, mask=text.mask
+    )
+    added = mx.addmm(x[:rows], mixed.reshape(rows, heads * dim), block.cross_attn.out.weight.T)
+    return added if rows == x.shape[0] else mx.concatenate([added, x[rows:]])
+
+
+def project(x: mx.array, weight: mx.array, norm: nn.LayerNorm) -> mx.array:
+    """`norm(x) W^T`: `(R, I) -> (R, O)` with `weight (O, I)`."""
+    return mx.fast.layer_norm(x, norm.weight, norm.bias, 1e-5) @ weight.T
 
 
 def embed(
@@ -120,7 +147,7 @@ def sample(
     """
     _, clips, books = known.shape
     weight, temperature = np.array(settings)
-    at, _, first, noisy = int(clock[0]), *(int(n) for n in np.array(sizes)[1:])
+    at, (first, noisy) = int(clock[0]), (int(n) for n in np.array(sizes)[2:4])
     scores = logits.astype(mx.float32).reshape(logits.shape[0], books, -1)
     if guided:
         scores = guide(scores[:clips], scores[clips:], float(weight))

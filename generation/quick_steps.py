@@ -5,7 +5,6 @@ The ordinary loop (`generation.compose`) stays the reference; this one takes ove
 
 from __future__ import annotations
 
-import functools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -15,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from mlx import nn
 
-from generation.decoder import Block, KVCache, MusicGenDecoder, TextMemory
-from generation.layers import SplitLinear, activation, sinusoidal_positions
+from generation.decoder import KVCache, MusicGenDecoder, TextMemory
+from generation.layers import sinusoidal_positions
+from generation.portable_kernels import Text
 from generation.sampling import SamplingSettings, clip_keys, step_keys
 
 Tokens = npt.NDArray[np.int32]
@@ -94,9 +94,9 @@ class QuickSteps:
         self._dtype = decoder.norm.weight.dtype
         self._positions = sinusoidal_positions(0, self._room, width).astype(self._dtype)
         self._caches = [self._roomy(cache) for cache in caches]
-        self._text = [] if memory is None else [self._contiguous(memory, layer) for layer in memory.layers]
-        self._lengths = None if memory is None else self._text_lengths(memory)
-        mx.eval(self._known, self._positions, self._caches, self._text)
+        self._barrier, self._text_room = kernels.new_barrier(), 0
+        self._text = [None] * len(decoder.layers) if memory is None else self._texts(memory)
+        mx.eval(self._known, self._positions, self._caches, self._text, self._barrier)
 
     def run(self, tokens: mx.array) -> Iterator[Tokens]:
         """Yield the tokens `(B, K)` of each step; `tokens (B, K)` are those of the step before the first."""
@@ -108,7 +108,8 @@ class QuickSteps:
         for step in range(self._start, self._steps):
             if (step - self._start) % block == 0:
                 noise = self._noise(step, min(block, self._steps - step))
-                sizes = mx.array([self._clips, self._room, self._prefix, self._prefix + step], mx.int32)
+                numbers = [self._clips, self._room, self._prefix, self._prefix + step, self._text_room]
+                sizes = mx.array(numbers, mx.int32)
             tokens, clock = run_step(tokens, clock, noise, sizes)
             mx.async_eval(tokens, clock)
             waiting.append(tokens)
@@ -137,10 +138,17 @@ class QuickSteps:
             values[:, :, : cache.length] = old_values
         return keys, values
 
-    def _contiguous(self, memory: TextMemory, layer: tuple[mx.array, mx.array]) -> tuple[mx.array, mx.array]:
-        padding = [(0, 0), (0, 0), (0, -memory.states.shape[1] % _TEXT_BLOCK), (0, 0)]
-        keys, values = (mx.contiguous(mx.pad(part, padding)) for part in layer)
-        return keys, values
+    def _texts(self, memory: TextMemory) -> list[Text | None]:
+        """What each layer's rows attend to, laid out for the kernels."""
+        padding = -memory.states.shape[1] % _TEXT_BLOCK
+        self._text_room = memory.states.shape[1] + padding
+        lengths = self._text_lengths(memory)
+        mask = (mx.arange(self._text_room)[None] < lengths[:, None])[:, None, None]
+
+        def roomy(part: mx.array) -> mx.array:
+            return mx.contiguous(mx.pad(part, [(0, 0), (0, 0), (0, padding), (0, 0)]))
+
+        return [Text(roomy(keys), roomy(values), lengths, mask) for keys, values in memory.layers]
 
     def _text_lengths(self, memory: TextMemory) -> mx.array:
         rows, length, _ = memory.states.shape
@@ -155,17 +163,10 @@ class QuickSteps:
         x = kernels.embed(
             tokens, decoder.embed.weight, self._positions, clock, sizes, repeats=self._rows // self._clips
         )
-        for i, layer in enumerate(decoder.layers):
-            qkv = self._product(x, layer.self_attn.qkv, norm=layer.self_attn_norm)
-            heads = kernels.attend(qkv, *self._caches[i], clock, sizes)
-            x = self._product(heads, layer.self_attn.out, residual=x)
-            if self._lengths is not None:
-                x = self._cross(x, layer, i)
-            wide = self._product(x, layer.fc1, norm=layer.ffn_norm, gelu=True)
-            x = self._product(wide, layer.fc2, residual=x)
-        logits = self._product(x, decoder.heads, norm=decoder.norm)
+        for layer, cache, text in zip(decoder.layers, self._caches, self._text, strict=True):
+            x = kernels.layer(x, layer, cache, text, clock, sizes, self._barrier)
         tokens, clock = kernels.sample(
-            logits,
+            kernels.project(x, decoder.heads.weight, decoder.norm),
             noise,
             self._known,
             clock,
@@ -176,52 +177,3 @@ class QuickSteps:
             top_k=self._settings.top_k,
         )
         return tokens, clock
-
-    def _cross(self, x: mx.array, layer: Block, number: int) -> mx.array:
-        """Text attention of the clips' rows; those without text, the second half, take nothing."""
-        attention = layer.cross_attn
-        keys, values = self._text[number]
-        rows, heads, _, dim = keys.shape
-        queries = self._product(x, attention.q, norm=layer.cross_attn_norm, rows=rows)
-        weight = attention.out.weight
-        if self._kernels.fits(rows, weight.shape[1], x.dtype):
-            out: mx.array = self._kernels.cross(x, queries, keys, values, self._lengths, weight)
-            return out
-        mask = self._text_mask
-        q = queries.reshape(rows, heads, 1, dim)
-        mixed = mx.fast.scaled_dot_product_attention(q, keys, values, scale=dim**-0.5, mask=mask)
-        added = mx.addmm(x[:rows], mixed.reshape(rows, heads * dim), weight.T)
-        return added if rows == x.shape[0] else mx.concatenate([added, x[rows:]])
-
-    @functools.cached_property
-    def _text_mask(self) -> mx.array:
-        """`(B, 1, 1, S)`, true where a key may be attended to."""
-        room = self._text[0][0].shape[2]
-        lengths = self._lengths if self._lengths is not None else mx.zeros(1)
-        return (mx.arange(room)[None] < lengths[:, None])[:, None, None]
-
-    def _product(
-        self,
-        x: mx.array,
-        linear: nn.Linear | SplitLinear,
-        *,
-        norm: nn.LayerNorm | None = None,
-        rows: int | None = None,
-        gelu: bool = False,
-        residual: mx.array | None = None,
-    ) -> mx.array:
-        """`act(norm(x) W^T) + residual`, of the first `rows` only if given: one kernel for few rows, else products."""
-        weight = linear.weight
-        scale = None if norm is None else (norm.weight, norm.bias)
-        if self._kernels.fits(rows or x.shape[0], weight.shape[1], x.dtype):
-            out: mx.array = self._kernels.project(
-                x, weight, rows=rows, norm=scale, gelu=gelu, residual=residual
-            )
-            return out
-        x = x if rows is None else x[:rows]
-        if scale is not None:
-            x = mx.fast.layer_norm(x, *scale, 1e-5)
-        if residual is not None:
-            return mx.addmm(residual, x, weight.T)
-        product = x @ weight.T
-        return activation("gelu", product) if gelu else product

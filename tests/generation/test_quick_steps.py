@@ -8,13 +8,15 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 import pytest
+from mlx import nn
 
 from generation import cuda_kernels, portable_kernels
 from generation.backend import backend_name
 from generation.compose import Voice, decode_steps, memories_for
 from generation.config import DecoderConfig, MelodyConfig
-from generation.decoder import MusicGenDecoder
+from generation.decoder import Block, MusicGenDecoder
 from generation.delay import UNKNOWN, DelayPattern
+from generation.portable_kernels import Text
 from generation.quick_steps import suits
 from generation.sampling import SamplingSettings
 
@@ -63,7 +65,6 @@ def plan(decoder: MusicGenDecoder, clips: int, frames: int, given: int) -> npt.N
     return np.stack([pattern.plan(frames, decoder.config.pad_token_id, prompt)] * clips)
 
 
-@pytest.mark.parametrize("fits", [True, False], ids=["few rows", "many rows"])
 @pytest.mark.parametrize("prefilled", [0, 6])
 @pytest.mark.parametrize("words", [(5,), (5, None, 9), (None,)], ids=str)
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
@@ -72,11 +73,7 @@ def test_the_tokens_are_the_ordinary_loops(
     settings: SamplingSettings,
     words: tuple[int | None, ...],
     prefilled: int,
-    fits: bool,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also with products of many rows, which go past the kernels for few."""
-    monkeypatch.setattr(portable_kernels, "fits", lambda *_: fits)
     mx.random.seed(3)
     states = [
         None if n is None else decoder.project_text(mx.random.normal((1, n, TEXT_DIM)))[0] for n in words
@@ -120,20 +117,75 @@ def near(one: mx.array, other: mx.array, tolerance: float = 0.02) -> None:
     np.testing.assert_allclose(ours, theirs, atol=tolerance * max(1.0, float(np.abs(theirs).max())))
 
 
-def sizes(clips: int, room: int, known: int = 0, noise: int = 0) -> mx.array:
-    return mx.array([clips, room, known, noise], mx.int32)
+def sizes(clips: int, room: int, known: int = 0, noise: int = 0, text: int = 0) -> mx.array:
+    return mx.array([clips, room, known, noise, text], mx.int32)
+
+
+def block(width: int, inner: int, dtype: mx.Dtype) -> Block:
+    """A layer whose states stay as large as they come in."""
+    made = Block(DecoderConfig(hidden_size=width, num_attention_heads=width // 64, ffn_dim=inner))
+    made.eval()
+    for norm in (made.self_attn_norm, made.cross_attn_norm, made.ffn_norm):
+        norm.weight, norm.bias = 1 + normal(width, scale=0.1), normal(width, scale=0.1)
+    made.set_dtype(dtype)
+    return made
+
+
+def text(clips: int, heads: int, room: int, lengths: list[int], dtype: mx.Dtype) -> Text:
+    own = mx.array(lengths, mx.int32)
+    mask = (mx.arange(room)[None] < own[:, None])[:, None, None]
+    return Text(*(normal(clips, heads, room, 64, dtype=dtype) for _ in range(2)), own, mask)
 
 
 @on_nvidia
-@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16], ids=str)
-@pytest.mark.parametrize(("width", "outputs"), [(256, 768), (1024, 3072), (4096, 1024), (1024, 8192)])
-@pytest.mark.parametrize("rows", [1, 2, 4])
-def test_project(rows: int, width: int, outputs: int, dtype: mx.Dtype) -> None:
-    x, weight = normal(rows, width, dtype=dtype), normal(outputs, width, scale=width**-0.5, dtype=dtype)
-    norm = 1 + normal(width, scale=0.1, dtype=dtype), normal(width, scale=0.1, dtype=dtype)
-    residual = normal(rows, outputs, dtype=dtype)
-    for options in ({}, {"norm": norm, "gelu": True}, {"residual": residual}, {"rows": max(1, rows // 2)}):
-        near(cuda_kernels.project(x, weight, **options), portable_kernels.project(x, weight, **options))
+@pytest.mark.parametrize(
+    ("width", "inner", "dtype"),
+    [
+        (256, 1024, mx.float16),
+        (1024, 4096, mx.float16),
+        (1024, 4096, mx.bfloat16),
+        (1536, 6144, mx.float16),
+        (2048, 8192, mx.float16),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    ("rows", "lengths", "length"),
+    [(2, [12], 0), (2, [33], 511), (1, [5], 300), (8, [1, 40, 64, 7], 100), (3, None, 70), (10, [3] * 5, 9)],
+    ids=str,
+)
+def test_layer(
+    rows: int, lengths: list[int] | None, length: int, width: int, inner: int, dtype: mx.Dtype
+) -> None:
+    """Several times with one barrier; the caches are written alike."""
+    heads, room = width // 64, 512
+    layer, x, clock = (
+        block(width, inner, dtype),
+        normal(rows, width, dtype=dtype),
+        mx.array([length], mx.int32),
+    )
+    words = None if lengths is None else text(len(lengths), heads, 64, lengths, dtype)
+    cache = tuple(normal(rows, heads, room, 64, dtype=dtype) for _ in range(2))
+    copy = tuple(mx.array(part.astype(mx.float32)).astype(dtype) for part in cache)
+    barrier = cuda_kernels.new_barrier()
+    mx.eval(layer.parameters(), x, words, cache, copy, barrier)
+    more = clock, sizes(rows, room, text=64), barrier
+    theirs = portable_kernels.layer(x, layer, copy, words, *more)
+    for _ in range(3):
+        ours = cuda_kernels.layer(x, layer, cache, words, *more)
+        near(ours, theirs)
+    for one, other in zip(cache, copy, strict=True):
+        near(one, other)
+
+
+@on_nvidia
+@pytest.mark.parametrize(("width", "outputs"), [(256, 768), (1024, 8192), (2048, 8192)])
+@pytest.mark.parametrize("rows", [1, 2, 8, 9])
+def test_project(rows: int, width: int, outputs: int) -> None:
+    x, weight = normal(rows, width), normal(outputs, width, scale=width**-0.5)
+    norm = nn.LayerNorm(width)
+    norm.weight, norm.bias = 1 + normal(width, scale=0.1), normal(width, scale=0.1)
+    near(cuda_kernels.project(x, weight, norm), portable_kernels.project(x, weight, norm))
 
 
 @on_nvidia
@@ -150,16 +202,6 @@ def test_attend(rows: int, room: int, length: int) -> None:
     near(ours, portable_kernels.attend(qkv, *copies, clock, sizes(rows, room)))
     for cache, copy in zip(caches, copies, strict=True):
         near(cache, copy, tolerance=0)
-
-
-@on_nvidia
-@pytest.mark.parametrize(("lengths", "repeats"), [([12], 2), ([5, 32], 2), ([1, 2], 1)])
-def test_cross(lengths: list[int], repeats: int) -> None:
-    clips = len(lengths)
-    x, queries, weight = normal(clips * repeats, 1024), normal(clips, 1024), normal(1024, 1024, scale=1 / 32)
-    keys, values = normal(clips, 16, 32, 64), normal(clips, 16, 32, 64)
-    given = (x, queries, keys, values, mx.array(lengths, mx.int32), weight)
-    near(cuda_kernels.cross(*given), portable_kernels.cross(*given))
 
 
 @on_nvidia
