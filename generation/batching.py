@@ -27,7 +27,13 @@ _ACTIVATIONS: Final = 4
 
 
 def batch_for(
-    config: MusicGenConfig, seconds: float, memory: int, *, itemsize: int = 2, guided: bool = True
+    config: MusicGenConfig,
+    seconds: float,
+    memory: int,
+    *,
+    itemsize: int = 2,
+    guided: bool = True,
+    merged: bool = False,
 ) -> int:
     """Return how many clips fit into memory together; at least 1.
 
@@ -40,7 +46,11 @@ def batch_for(
     - the activations of the widest layer, four times, for the steps that are read at once: one, or the 12 seconds of
       context where a clip is longer than 30.
 
-    musicgen-small in float16 takes 0.1 GB a clip of ten seconds, musicgen-large 0.4 GB.
+    On the float32 CPU path the text is also multiplied into the weights of cross-attention (`generation.cpu_steps`),
+    once a clip: `2 * layers * heads * words * hidden * 4` bytes, for as many words as half a head is wide at most.
+
+    musicgen-small in float16 takes 0.1 GB a clip of ten seconds, musicgen-large 0.4 GB; on the CPU in float32 0.3 and
+    1.7 GB.
 
     Args:
         config: The model's geometry.
@@ -48,6 +58,7 @@ def batch_for(
         memory: Bytes that there are for clips, the weights not counted.
         itemsize: Bytes of a number of the decoder.
         guided: Guidance is on.
+        merged: On the float32 CPU path.
     """
     decoder, rate = config.decoder, config.audio_encoder.frame_rate
     steps = math.ceil(min(seconds, WINDOW_SECONDS) * rate) + decoder.num_codebooks
@@ -58,6 +69,9 @@ def batch_for(
     read = beside if seconds <= WINDOW_SECONDS else round(CONTEXT_SECONDS * rate)
     activations = _ACTIVATIONS * itemsize * read * max(3 * decoder.hidden_size, decoder.ffn_dim)
     clip = (2 if guided else 1) * (cache + logits + activations)
+    if merged and config.melody is None:  # melody models have no cross-attention
+        words = decoder.num_attention_heads * (decoder.head_dim // 2)
+        clip += 2 * decoder.num_hidden_layers * words * decoder.hidden_size * 4
     return max(1, int(memory) // clip)
 
 
@@ -75,7 +89,8 @@ def batch_limit(config: MusicGenConfig, seconds: float, *, backend: str, dtype: 
     """
     room = int(_SHARE * device_memory()) - mx.get_active_memory()
     most = _MOST[backend] // (2 if guided and backend == "cpu" else 1)
-    return min(most, batch_for(config, seconds, room, itemsize=_BYTES[dtype], guided=guided))
+    merged = backend == "cpu" and dtype == "float32"
+    return min(most, batch_for(config, seconds, room, itemsize=_BYTES[dtype], guided=guided, merged=merged))
 
 
 def device_memory() -> int:

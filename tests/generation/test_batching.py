@@ -12,7 +12,7 @@ from generation import batching
 from generation.backend import CPU_ROW_TILE
 from generation.batching import batch_for, batch_limit, device_memory, groups
 from generation.config import DecoderConfig, MelodyConfig, MusicGenConfig
-from generation.decoder import MusicGenDecoder
+from generation.decoder import MusicGenDecoder, TextMemory
 from generation.musicgen import MusicGen
 
 GB = 1 << 30
@@ -64,6 +64,39 @@ def test_the_estimate_covers_what_the_caches_take() -> None:
     taken = mx.get_active_memory() - before
     estimated = 8 * GB / batch_for(config, 10, 8 * GB)
     assert taken < estimated < 2 * taken
+
+
+def test_the_estimate_covers_the_text_that_the_cpu_merges(
+    tiny_model: MusicGen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if tiny_model.backend != "cpu":
+        pytest.skip("only there it is merged")
+    remember, memories = MusicGenDecoder.remember, list[TextMemory]()
+
+    def remembering(decoder: MusicGenDecoder, memory: TextMemory) -> TextMemory:
+        memories.append(remember(decoder, memory))
+        return memories[-1]
+
+    monkeypatch.setattr(MusicGenDecoder, "remember", remembering)
+    tiny_model.compose(["calm"], seeds=[1], max_steps=8)
+    config, lots = tiny_model.config, 1 << 60
+    words = memories[0].layers[0][0].shape[2]
+    most = config.decoder.head_dim // 2
+    taken = sum(part.nbytes for layer in memories[0].merged for part in layer)
+    assert len(memories[0].merged) == config.decoder.num_hidden_layers
+    plain, merged = (lots / batch_for(config, 1, lots, itemsize=4, merged=m) for m in (False, True))
+    assert merged - plain == pytest.approx(taken * most / words, rel=1e-3)
+    melody = replace(config, melody=MelodyConfig())
+    assert batch_for(melody, 1, lots, merged=True) == batch_for(melody, 1, lots)
+
+
+def test_on_the_float32_cpu_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "device_memory", lambda: 2 * GB)
+    monkeypatch.setattr(mx, "get_active_memory", lambda: 0)
+    room = int(0.7 * 2 * GB)
+    assert [batch_for(LARGE, 5, room, itemsize=4, merged=merged) for merged in (False, True)] == [2, 1]
+    assert batch_limit(LARGE, 5, backend="cpu", dtype="float32", guided=True) == 1
+    assert batch_limit(LARGE, 5, backend="cpu", dtype="float16", guided=True) == 4
 
 
 @pytest.mark.parametrize(("guided", "rows"), [(True, CPU_ROW_TILE // 2), (False, CPU_ROW_TILE)])
