@@ -43,7 +43,7 @@ _COMPUTED = re.compile(r"condition_provider\.conditioners\.self_wav\.(chroma\..*
 """Windows and filters that a melody model computes anew."""
 
 
-_UNSEEN = (
+_UNSEEN: tuple[tuple[str, Any], ...] = (
     ("transformer_lm.kv_repeat", 1),
     ("transformer_lm.causal", True),
     ("transformer_lm.past_context", None),
