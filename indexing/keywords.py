@@ -96,9 +96,9 @@ class Words:
         object.__setattr__(self, "sought", (*self.keys, *((word,) for word in single)))
 
     @property
-    def things(self) -> int:
-        """How many things are asked for."""
-        return len(self.sought) + len(self.tempos)
+    def length(self) -> int:
+        """How many words, keys and tempos were typed, the small words of a sentence among them."""
+        return len(self.wanted) + sum(map(len, self.phrases)) + len(self.keys) + len(self.tempos)
 
 
 def read_words(text: str) -> Words:

@@ -199,7 +199,7 @@ class _Search:
         if best and (self._words.keys or self._words.tempos):
             return 1.0  # an embedding hardly knows one key or tempo from another
         share = max(0.0, best - _LEAST_SHARE) / (1 - _LEAST_SHARE)
-        trust = float(share ** (_LENGTH_FACTOR * self._words.things**2))
+        trust = float(share ** (_LENGTH_FACTOR * self._words.length**2))
         return trust if trust >= _LEAST_TRUST else 0.0
 
     def _hits(self, ids: Sequence[str], why: Mapping[str, Explanation], matches: KeywordMatches) -> list[Hit]:
