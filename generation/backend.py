@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from generation.errors import InvalidRequestError
 
@@ -64,6 +65,21 @@ def choose_dtype(name: str | None = None) -> str:
     if name not in DTYPES:
         raise InvalidRequestError(f"Unknown number type {name!r}; choose one of {', '.join(DTYPES)}.")
     return name
+
+
+def sgemm() -> Any | None:
+    """BLAS's `sgemm_` of the library that `prepare` loaded, to be called through ctypes; None where there is none.
+
+    It holds on to the interpreter: its calls are so short that handing it over takes longer than they do.
+    """
+    return _function_of(_libraries[0]) if _libraries else None
+
+
+@functools.cache
+def _function_of(library: ctypes.CDLL) -> Any:
+    function = ctypes.PyDLL(library._name, handle=library._handle).sgemm_
+    function.restype = None
+    return function
 
 
 def _torch_blas() -> Path | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
+from generation.cpu_loop import run_steps
+from generation.cpu_steps import CpuSteps
 from generation.decoder import KVCache, MusicGenDecoder, TextMemory
 from generation.delay import UNKNOWN
 from generation.quick_steps import QuickSteps, suits
@@ -92,6 +95,12 @@ def decode_steps(
     inputs = mx.concatenate([start, mx.array(known[:, :, :prefilled])], axis=2)
     keys, caches = clip_keys(list(seeds)), [voice.decoder.new_cache() for voice in voices]
     prefixes = [None if voice.prefix is None else voice.prefix(first) for voice in voices]
+    on_cpu = all(voice.decoder.cpu_steps for voice in voices)
+    if on_cpu and prefilled == 0 and all(prefix is None for prefix in prefixes):
+        yield from _run_on_cpu(
+            voices, caches, start, known=known, step=0, seeds=seeds, settings=settings, first=first
+        )
+        return
     waiting: mx.array | None = None
     for step in range(prefilled, steps):
         logits = _mixed_logits(voices, caches, prefixes, inputs, settings)
@@ -101,6 +110,19 @@ def decode_steps(
         if (given != UNKNOWN).any():
             tokens = mx.where(mx.array(given == UNKNOWN), tokens, mx.array(given))
         mx.async_eval(tokens)
+        if on_cpu:
+            yield np.array(tokens)
+            yield from _run_on_cpu(
+                voices,
+                caches,
+                tokens,
+                known=known,
+                step=step + 1,
+                seeds=seeds,
+                settings=settings,
+                first=first,
+            )
+            return
         if kernels is not None and step + 1 < steps:
             yield np.array(tokens)
             memory = voices[0].memories[0] if voices[0].memories else None
@@ -126,6 +148,28 @@ def decode_steps(
         waiting = tokens
     if waiting is not None:
         yield np.array(waiting)
+
+
+def _run_on_cpu(
+    voices: Sequence[Voice], caches: list[list[KVCache]], tokens: mx.array, *, step: int, **options: Any
+) -> Iterator[npt.NDArray[np.int32]]:
+    """The steps from `step` on, after tokens `(B, K)` or `(B, K, 1)`, as `generation.cpu_loop` makes them."""
+    known, settings = options["known"], options["settings"]
+    batch, books, steps = known.shape
+    runs = [
+        CpuSteps(
+            voice.decoder,
+            voice.memories,
+            cache,
+            clips=batch,
+            guided=settings.guidance != 1,
+            room=cache[0].length + steps - step,
+        )
+        for voice, cache in zip(voices, caches, strict=True)
+    ]
+    caches.clear()  # they were copied
+    weighted = [(run, voice.weight) for run, voice in zip(runs, voices, strict=True)]
+    return run_steps(weighted, np.array(tokens).reshape(batch, books), step=step, **options)
 
 
 def _mixed_logits(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import mlx.core as mx
 from mlx import nn
@@ -162,20 +161,11 @@ class Block(nn.Module):
         return x + self.dropout(self.fc2(activation(self._activation, self.fc1(self.ffn_norm(x)))))
 
 
-class StepFunction(Protocol):
-    """A faster way to the logits after tokens `(B, K, 1)`: `(B, K, V)`; guided, as many rows without text follow."""
-
-    def __call__(
-        self, tokens: mx.array, memories: list[TextMemory], cache: list[KVCache], *, guided: bool
-    ) -> mx.array:
-        """The logits; the cache goes on by one position."""
-        ...
-
-
 class MusicGenDecoder(nn.Module):
     """Tokens of all codebooks up to a step -> logits of all codebooks for the next."""
 
-    quick_step: StepFunction | None = None
+    cpu_steps = False
+    """Steps of one token are made by `generation.cpu_steps`."""
 
     def __init__(self, config: DecoderConfig, text_dim: int, melody: MelodyConfig | None = None) -> None:
         super().__init__()
@@ -249,8 +239,6 @@ class MusicGenDecoder(nn.Module):
         prefix: mx.array | None = None,
     ) -> mx.array:
         """Logits of the step after tokens `(B, K, T)`: `(B, K, V)`; `guided` adds as many rows without text."""
-        if self.quick_step is not None and tokens.shape[2] == 1 and prefix is None:
-            return self.quick_step(tokens, memories, cache, guided=guided)
         rows = mx.concatenate([tokens, tokens]) if guided else tokens
         hidden = self.hidden(rows, memories, cache, prefix=prefix)[:, -1:]
         return self.logits(hidden)[:, :, 0]

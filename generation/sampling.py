@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -93,5 +94,10 @@ def choose(logits: mx.array, settings: SamplingSettings, keys: mx.array) -> mx.a
         return mx.argmax(logits, axis=-1).astype(mx.int32)
     scaled = logits.astype(mx.float32) / settings.temperature
     scaled = keep_top_p(keep_top_k(scaled, settings.top_k), settings.top_p)
-    noise = mx.vmap(lambda key: mx.random.gumbel(logits.shape[1:], key=key))(keys)
-    return mx.argmax(scaled + noise, axis=-1).astype(mx.int32)
+    return mx.argmax(scaled + gumbel_noise(keys, logits.shape[1:]), axis=-1).astype(mx.int32)
+
+
+def gumbel_noise(keys: mx.array, shape: Sequence[int]) -> mx.array:
+    """Gumbel noise `(N, *shape)` for keys `(N, 2)`; each key's is the same in any company."""
+    noise: mx.array = mx.vmap(lambda key: mx.random.gumbel(shape, key=key))(keys)
+    return noise

@@ -235,18 +235,22 @@ if sys.argv[2] == "reference":
 if sys.argv[2] == "openblas":
     backend._torch_blas = lambda: None
 from generation import musicgen
-from generation import compose
+from generation import compose, cpu_loop
 prompts = json.loads(sys.argv[3])
 model = musicgen.MusicGen.from_pretrained(sys.argv[1], dtype="float32")
 # The logits' bits are compared too: another last bit changes a token only now and then.
-logits, choose, stream_codes = [], compose.choose, musicgen.stream_codes
-def record(batch, *rest):
-    logits[-1].append(np.array(batch))
-    return choose(batch, *rest)
+logits, stream_codes = [], musicgen.stream_codes
+def recorded(choose):
+    def record(batch, *rest):
+        logits[-1].append(np.array(batch))
+        return choose(batch, *rest)
+    return record
 def begin(*args, **options):
     logits.append([])
     return stream_codes(*args, **options)
-compose.choose, musicgen.stream_codes = record, begin
+musicgen.stream_codes = begin
+for loop in (compose, cpu_loop):
+    loop.choose = recorded(loop.choose)
 def digests(made):
     seen = np.concatenate([np.stack(batch, axis=1) for batch in logits])
     logits.clear()
