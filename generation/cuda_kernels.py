@@ -63,8 +63,11 @@ def _are_few(rows: int, width: int, inner: int) -> bool:
 
 
 def new_barrier() -> mx.array:
-    """Where the blocks of `layer` wait for each other: `(2)` uint32, for one step after the other."""
-    return mx.array([0, 0], mx.uint32)
+    """Where the blocks of `layer` wait for each other, for one step after the other: uint32, of which two are used.
+
+    On the device itself: MLX shares small arrays, and what comes from Python, with the host.
+    """
+    return mx.zeros(1024, mx.uint32)
 
 
 def layer(
@@ -83,7 +86,7 @@ def layer(
         block: The layer's weights.
         cache: Keys and values `(R, H, room, 64)` of `clock (1)` positions.
         text: What the first rows attend to; the others take nothing from it. None for no text at all.
-        clock: `(1)` int32, the position.
+        clock: int32, whose first is the position.
         sizes: See `SIZES`.
         barrier: From `new_barrier`.
     """
@@ -195,9 +198,9 @@ def sample(
         logits: `(R, K V)`; with guidance the second half of the rows is without text.
         noise: Gumbel noise `(n, B, K, V)` float32.
         known: `(steps, B, K)` int32; what is not negative is taken as it is.
-        clock: `(1)` int32, the position of the tokens that went in.
+        clock: int32, whose first is the position of the tokens that went in.
         sizes: See `SIZES`.
-        settings: `(2)` float32: guidance and temperature.
+        settings: float32, whose first two are guidance and temperature.
         guided: Whether there is a second half.
         greedy: Take the likeliest.
         top_k: Of how many to choose; 0 is all.
@@ -212,7 +215,7 @@ def sample(
         template=[("T", logits.dtype), *numbers.items(), *flags.items()],
         grid=(clips * books * _THREADS, 1, 1),
         threadgroup=(_THREADS, 1, 1),
-        output_shapes=[(clips, books), (1,)],
+        output_shapes=[(clips, books), clock.shape],
         output_dtypes=[mx.int32, mx.int32],
     )
     return tokens, following

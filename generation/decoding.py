@@ -64,15 +64,43 @@ def decode_clips(
     together = min(rows, _room(frames / config.frame_rate))
     if together == 1 or frames > round(_PIECE_SECONDS * config.frame_rate):
         return [decode_clip(codec, config, codes, channels) for codes in clips]
+    filled = np.stack([*clips, *[clips[-1]] * (-(-rows // together) * together - len(clips))]).astype(
+        np.int32
+    )
+    # The LSTM goes frame by frame, however many clips there are: all of them go at once.
+    hidden = [_enter(codec, mx.array(filled[:, channel::channels])) for channel in range(channels)]
     decoded: list[Waveform] = []
+    waiting: mx.array | None = None
     for start in range(0, len(clips), together):
-        own = list(clips[start : start + together])
-        filled = np.stack(own + [own[-1]] * (together - len(own))).astype(np.int32)
-        sides = [codec.decode(mx.array(filled[:, channel::channels]))[:, :, 0] for channel in range(channels)]
-        sound = np.array(sides[0] if channels == 1 else mx.stack(sides, axis=-1), dtype=np.float32)
-        # Copies, or one clip that is kept would keep them all.
-        decoded += [_whole(sound[row].copy()) for row in range(len(own))]
-    return decoded
+        sides = [_leave(codec, side[start : start + together]) for side in hidden]
+        sound = sides[0] if channels == 1 else mx.stack(sides, axis=-1)
+        mx.async_eval(sound)
+        # Copied while the next ones are decoded.
+        if waiting is not None:
+            decoded += _apart(waiting)
+        waiting = sound
+    return [*decoded, *([] if waiting is None else _apart(waiting))][: len(clips)]
+
+
+def _enter(codec: Encodec, codes: mx.array) -> mx.array:
+    """Codes `(B, K, T)` through the first convolution and the LSTM: `(B, T, D)`."""
+    x = codec.quantizer.decode(codes)
+    for layer in codec.decoder.layers[:2]:
+        x = layer(x)
+    mx.eval(x)
+    return x
+
+
+def _leave(codec: Encodec, hidden: mx.array) -> mx.array:
+    """`(B, T, D)` through the layers that make samples: `(B, samples)`."""
+    for layer in codec.decoder.layers[2:]:
+        hidden = layer(hidden)
+    return hidden[:, :, 0]
+
+
+def _apart(sound: mx.array) -> list[Waveform]:
+    """Copies, or one clip that is kept would keep them all."""
+    return [_whole(row.copy()) for row in np.array(sound, dtype=np.float32)]
 
 
 def _room(seconds: float) -> int:

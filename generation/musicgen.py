@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from generation import batching, checkpoints, hearing, melody
+from generation.clipping import within_full_scale
 from generation.compose import Voice, memories_for
 from generation.composition import (
     ComposeOptions,
@@ -33,9 +34,9 @@ from generation.cpu_steps import prepare_decoder, threads_for
 from generation.decoding import decode_clip, decode_clips
 from generation.delay import DelayPattern
 from generation.errors import InvalidRequestError
-from generation.finish import within_full_scale
 from generation.melody import Chroma
 from generation.parts import Parts, load_parts
+from generation.prompt_states import encode_alone, encode_together
 from generation.quantise import quantise
 from generation.sampling import SamplingSettings
 from generation.streaming import MusicStream
@@ -307,11 +308,7 @@ class MusicGen:
 
     def encode_text(self, prompt: str) -> mx.array | None:
         """Projected states `(S, D)` of a prompt in the decoder's number type; None for an empty one."""
-        if not prompt.strip():
-            return None
-        tokens = mx.array([self.tokenizer.encode(prompt)])
-        states = self.parts.text_encoder(tokens).astype(getattr(mx, self.dtype))
-        return self.parts.decoder.project_text(states)[0]
+        return encode_alone(self.parts, self.tokenizer, prompt, dtype=self.dtype)
 
     def batch_limit(self, seconds: float, guidance: float | None = None) -> int:
         """How many clips of a length are best made together on this machine; see `batching.batch_for`."""
@@ -330,7 +327,12 @@ class MusicGen:
 
     def _voices(self, prompts: Sequence[str], plan: Plan) -> list[Voice]:
         """Who chooses the tokens of some clips, conditioned on their prompts."""
-        states = [self.encode_text(prompt) for prompt in prompts]
+        if self._exact or len(prompts) == 1:
+            states = [self.encode_text(prompt) for prompt in prompts]
+        else:
+            states = encode_together(
+                self.parts, self.tokenizer, prompts, dtype=self.dtype, block=batching.TEXT_BLOCK
+            )
         config, decoder = self.config.melody, self.parts.decoder
         if config is None:
             block = batching.TEXT_BLOCK if len(prompts) > 1 else 1

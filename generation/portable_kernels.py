@@ -26,7 +26,7 @@ class Text(NamedTuple):
     Attributes:
         keys: `(B, H, S, d)`.
         values: `(B, H, S, d)`.
-        lengths: `(B)` int32, of each text.
+        lengths: int32, of which the first `B` are those of the texts.
         mask: `(B, 1, 1, S)`, true within the lengths.
     """
 
@@ -77,7 +77,7 @@ def layer(
         block: The layer's weights.
         cache: Keys and values `(R, H, room, d)` of `clock (1)` positions.
         text: What the first rows attend to; the others take nothing from it. None for no text at all.
-        clock: `(1)` int32, the position.
+        clock: int32, whose first is the position.
         sizes: See `cuda_kernels.SIZES`.
         barrier: From `new_barrier`.
         attend: What self-attention is made with.
@@ -138,15 +138,15 @@ def sample(
         logits: `(R, K V)`; with guidance the second half of the rows is without text.
         noise: Gumbel noise `(n, B, K, V)` float32.
         known: `(steps, B, K)` int32; what is not negative is taken as it is.
-        clock: `(1)` int32, the position of the tokens that went in.
+        clock: int32, whose first is the position of the tokens that went in.
         sizes: See `cuda_kernels.SIZES`.
-        settings: `(2)` float32: guidance and temperature.
+        settings: float32, whose first two are guidance and temperature.
         guided: Whether there is a second half.
         greedy: Take the likeliest.
         top_k: Of how many to choose; 0 is all.
     """
     _, clips, books = known.shape
-    weight, temperature = np.array(settings)
+    weight, temperature = np.array(settings)[:2]
     at, (first, noisy) = int(clock[0]), (int(n) for n in np.array(sizes)[2:4])
     scores = logits.astype(mx.float32).reshape(logits.shape[0], books, -1)
     if guided:

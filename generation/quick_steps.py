@@ -27,6 +27,8 @@ _NOISE_STEPS = 64
 """Steps for which one clip's random numbers are drawn at once; fewer for more clips."""
 _ROOM_BLOCK = 64
 _TEXT_BLOCK = 32
+_ROOMY = 16
+"""Numbers of small arrays: MLX has those of 8 bytes share a page with the host, and a GPU that writes there waits."""
 
 
 def suits(decoder: MusicGenDecoder, memories: Sequence[TextMemory], settings: SamplingSettings) -> bool:
@@ -89,7 +91,9 @@ class QuickSteps:
         self._prefix = length - step  # positions before the first step's: a melody's
         self._room = -(-(length + self._steps - step) // _ROOM_BLOCK) * _ROOM_BLOCK
         self._known = mx.array(np.ascontiguousarray(known.transpose(2, 0, 1)))
-        self._numbers = mx.array([settings.guidance, settings.temperature or 1.0], mx.float32)
+        self._numbers = mx.array(
+            [settings.guidance, settings.temperature or 1.0, *[0.0] * _ROOMY], mx.float32
+        )
         width = decoder.config.hidden_size
         self._dtype = decoder.norm.weight.dtype
         self._positions = sinusoidal_positions(0, self._room, width).astype(self._dtype)
@@ -100,7 +104,7 @@ class QuickSteps:
 
     def run(self, tokens: mx.array) -> Iterator[Tokens]:
         """Yield the tokens `(B, K)` of each step; `tokens (B, K)` are those of the step before the first."""
-        clock = mx.array([self._prefix + self._start], mx.int32)
+        clock = mx.full((_ROOMY,), self._prefix + self._start, mx.int32)
         block = max(1, _NOISE_STEPS // self._clips)
         waiting: deque[mx.array] = deque()
         # Compiled here and gone with this call: kept here it would make a circle, and the caches wait to be collected.
@@ -143,7 +147,8 @@ class QuickSteps:
         padding = -memory.states.shape[1] % _TEXT_BLOCK
         self._text_room = memory.states.shape[1] + padding
         lengths = self._text_lengths(memory)
-        mask = (mx.arange(self._text_room)[None] < lengths[:, None])[:, None, None]
+        own = lengths[: memory.states.shape[0], None]
+        mask = (mx.arange(self._text_room)[None] < own)[:, None, None]
 
         def roomy(part: mx.array) -> mx.array:
             return mx.contiguous(mx.pad(part, [(0, 0), (0, 0), (0, padding), (0, 0)]))
@@ -153,8 +158,8 @@ class QuickSteps:
     def _text_lengths(self, memory: TextMemory) -> mx.array:
         rows, length, _ = memory.states.shape
         if memory.mask is None:
-            return mx.full((rows,), length, mx.int32)
-        return memory.mask.reshape(rows, -1).sum(axis=1).astype(mx.int32)
+            return mx.full((rows + _ROOMY,), length, mx.int32)
+        return mx.pad(memory.mask.reshape(rows, -1).sum(axis=1), (0, _ROOMY)).astype(mx.int32)
 
     def _run(
         self, tokens: mx.array, clock: mx.array, noise: mx.array, sizes: mx.array
