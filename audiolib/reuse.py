@@ -18,8 +18,7 @@ from audiolib.sidecars import Sidecar, read_sidecar
 from generation.finish import AS_IT_IS
 
 if TYPE_CHECKING:
-    from lancedb.expr import Expr
-
+    from indexing.conditions import Where
     from indexing.filters import Filters
 
 REUSE_SCORE: Final = 0.95
@@ -123,15 +122,17 @@ class Wish:
             and clip.path.is_file()
         )
 
-    def expression(self) -> "Expr":
+    def expression(self) -> "Where":
         """Return the part of it that the index knows."""
         from lancedb.expr import col, lit
 
+        from indexing.conditions import text
+
         length = col("duration")
-        where = (col("model") == lit(self.model_id)) & (length >= lit(self.seconds - _SAME_LENGTH))
+        where = (col("model") == text(self.model_id)) & (length >= lit(self.seconds - _SAME_LENGTH))
         where = where & (length <= lit(self.seconds + _PADDING))
         further = self.filters.expression() if self.filters else None
-        return where if further is None else where & further
+        return where if further is None else further & where
 
 
 class Reuse:
@@ -211,7 +212,7 @@ class Reuse:
                 path.unlink(missing_ok=True)
             lock.release()
 
-    def _near(self, wish: Wish, where: "Expr", prompts: dict[str, str | None]) -> dict[str, float]:
+    def _near(self, wish: Wish, where: "Where", prompts: dict[str, str | None]) -> dict[str, float]:
         """Clips whose prompts are near enough. Their documents say more than that, so the prompts are compared."""
         from indexing.errors import EmbedderUnavailableError
 

@@ -7,9 +7,9 @@ from indexing.keywords import Document
 
 if TYPE_CHECKING:
     import numpy as np
-    from lancedb.expr import Expr
     from lancedb.query import FullTextQuery
 
+    from indexing.conditions import Where
     from indexing.lookup import FoundRow
     from indexing.store import ClipIndex
 
@@ -26,7 +26,7 @@ class Candidates:
         where: Only rows that this is true for.
     """
 
-    def __init__(self, index: "ClipIndex", vector: "np.ndarray | None", where: "Expr | None") -> None:
+    def __init__(self, index: "ClipIndex", vector: "np.ndarray | None", where: "Where | None") -> None:
         self._index, self._vector, self._where = index, vector, where
         self._texts: dict[str, str] = {}
         self._cosines: dict[str, float | None] = {}

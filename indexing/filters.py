@@ -10,10 +10,10 @@ from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Any, Final
 
-from indexing import lance
+from indexing import labels, lance
+from indexing.conditions import Condition, text
 from indexing.errors import InvalidQueryError
 from indexing.moments import parse_since, parse_until
-from indexing.schema import tag_needle, tag_text
 
 if TYPE_CHECKING:
     from lancedb.expr import Expr
@@ -24,6 +24,7 @@ _INFINITE: Final = (-math.inf, math.inf)
 # Measured tempos lie within 2 % of the true one, loudness within half a unit: "120" is to find 119.4.
 _BPM_TOLERANCE: Final = 0.02
 _LOUDNESS_TOLERANCE: Final = 0.5
+_INT32: Final = 2**31 - 1
 
 _NUMBER = r"\d+(?:\.\d*)?|\.\d+"
 _UNSIGNED_RANGE = re.compile(rf"({_NUMBER})?(?:\s*(-|\.\.|to)\s*({_NUMBER})?)?")
@@ -95,27 +96,31 @@ class Filters:
         """Whether there is any condition."""
         return any(getattr(self, item.name) not in (None, ()) for item in fields(self))
 
-    def expression(self) -> "Expr | None":
-        """The conditions as one expression over the table's columns; None without a condition."""
+    def expression(self) -> Condition | None:
+        """The conditions over the table's columns; None without a condition."""
         lance.prepare()
-        from lancedb.expr import col, func, lit
+        from lancedb.expr import col, lit
 
         # A `>=` alone would let NaN through, which Arrow sorts above every number; so both ends are asked for.
         terms = [
             (col(name) >= lit(low)) & (col(name) <= lit(high)) for name, (low, high) in self._ranges().items()
         ]
-        terms += [col(name) == lit(value) for name, value in self._equals().items()]
-        # The expressions know no lists, so the table keeps the tags as one text beside the list.
-        terms += [col("tag_text").contains(lit(tag_needle(tag))) for tag in self.tags]
+        terms += [
+            col(name) == (text(value) if isinstance(value, str) else lit(value))
+            for name, value in self._equals().items()
+        ]
         if self.rating is not None:
-            terms.append(col("rating") >= lit(self.rating))
-        if self.model is not None:
-            terms.append(func("concat", lit("/"), col("model"), lit("\n")).contains(lit(f"/{self.model}\n")))
+            # The column's numbers end here, and SQL refuses greater ones.
+            terms.append(col("rating") >= lit(max(-_INT32, min(_INT32, math.ceil(self.rating)))))
         if self.since is not None:
             terms.append(col("created_at") >= lit(self.since.rstrip("Z")))
         if self.until is not None:
             terms.append(col("created_at") < lit(_after(self.until)))
-        return reduce(and_, terms) if terms else None
+        labelled = {labels.of_tag(tag): _has_tag(tag) for tag in self.tags}
+        if self.model is not None:
+            labelled[labels.of_model(self.model)] = _has_model(self.model)
+        plain = reduce(and_, terms) if terms else None
+        return Condition(plain=plain, labels=labelled) if terms or labelled else None
 
     def matches(self, found: Mapping[str, Any]) -> bool:
         """Whether a clip meets the conditions, by the fields of its JSON; the same meaning as `expression`."""
@@ -124,14 +129,12 @@ class Filters:
             return False
         if not all(found.get(name) == value for name, value in equals.items()):
             return False
-        if self.tags:
-            text = tag_text(found.get("tags") or ())
-            if not all(tag_needle(tag) in text for tag in self.tags):
-                return False
-        if self.rating is not None and not _within(found.get("rating"), (self.rating, math.inf)):
-            return False
         model, created = found.get("model"), found.get("created_at")
-        if self.model is not None and f"/{self.model}\n" not in f"/{model or ''}\n":
+        wanted = {labels.of_tag(tag) for tag in self.tags}
+        wanted |= set() if self.model is None else {labels.of_model(self.model)}
+        if not wanted <= set(labels.of_clip(found.get("tags") or (), model)):
+            return False
+        if self.rating is not None and not _within(found.get("rating"), (self.rating, math.inf)):
             return False
         if self.since is not None and (created is None or created < self.since.rstrip("Z")):
             return False
@@ -150,6 +153,24 @@ class Filters:
     def _equals(self) -> dict[str, str | bool]:
         asked = {"key": self.key, "kind": self.kind, "parent_id": self.parent, "has_speech": self.has_speech}
         return {name: value for name, value in asked.items() if value is not None}
+
+
+def _has_tag(tag: str) -> "Expr":
+    """The expression that is true of a row with a tag: all of them stand in one text beside the list."""
+    from lancedb.expr import col
+
+    return col("tag_text").contains(text(labels.tag_needle(tag)))
+
+
+def _has_model(name: str) -> "Expr":
+    """The expression that is true of a row whose model has a name, as `labels.model_names` has them."""
+    from lancedb.expr import col, func, lit
+
+    whole = col("model") == text(name)
+    if "/" in name:
+        return whole
+    last = func("concat", col("model"), lit("\n")).contains(text(f"/{name}\n"))
+    return whole | (last & ~col("model").contains(lit("\n")))
 
 
 def parse_range(text: str, *, signed: bool = False, tolerance: float = 0.0) -> Range:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from indexing import schema
+from indexing.conditions import resolved
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from lancedb.expr import Expr
     from lancedb.query import FullTextQuery
     from lancedb.table import Table
+
+    from indexing.conditions import Where
 
 # Two float32 cosine distances this near may be the same one.
 _TIE = 1e-5
@@ -48,7 +50,7 @@ def nearest(
     space: str,
     query: "np.ndarray",
     *,
-    where: "Expr | None",
+    where: "Where | None",
     wanted: int,
     documents: bool = False,
 ) -> list[FoundRow]:
@@ -75,7 +77,7 @@ def _candidates(
     table: "Table",
     column: str,
     query: "np.ndarray",
-    where: "Expr | None",
+    where: "Where | None",
     wanted: int,
     columns: Sequence[str],
 ) -> "pa.Table":
@@ -95,7 +97,7 @@ def _candidates(
             search = search.nprobes(probes or 1).refine_factor(max(3, _REFINED // fetch))
             if not probes:
                 search = search.maximum_nprobes(0)
-        found = _filtered(search, where).select(list(columns)).limit(fetch).to_arrow()
+        found = _filtered(table, search, where).select(list(columns)).limit(fetch).to_arrow()
         if len(found) < fetch and where is not None and probes:
             probes = 0  # few rows pass, so all partitions have to be gone through
             continue
@@ -109,7 +111,7 @@ def keyword(
     table: "Table",
     query: "FullTextQuery | str",
     *,
-    where: "Expr | None",
+    where: "Where | None",
     limit: int,
     near: "np.ndarray | None" = None,
     documents: bool = False,
@@ -131,7 +133,7 @@ def keyword(
         *(["document"] if documents else []),
         *(["vector"] if near is not None else []),
     ]
-    found = _filtered(search, where).select(columns).limit(limit).to_arrow()
+    found = _filtered(table, search, where).select(columns).limit(limit).to_arrow()
     nothing = [None] * len(found)
     rows = [
         FoundRow(id=id, bm25=score, cosine=cosine, document=text)
@@ -149,7 +151,7 @@ def keyword(
 def select(
     table: "Table",
     *,
-    where: "Expr | None",
+    where: "Where | None",
     sort: str | None,
     descending: bool,
     limit: int | None,
@@ -167,9 +169,9 @@ def select(
     return [str(id) for id in found["id"].take(order[offset:stop]).to_pylist()]
 
 
-def columns(table: "Table", names: Sequence[str], *, where: "Expr | None" = None) -> "pa.Table":
+def columns(table: "Table", names: Sequence[str], *, where: "Where | None" = None) -> "pa.Table":
     """Columns of the rows that pass a filter."""
-    return _filtered(table.search(), where).select(list(names)).to_arrow()
+    return _filtered(table, table.search(), where).select(list(names)).to_arrow()
 
 
 def vectors(table: "Table", space: str) -> "tuple[list[str], np.ndarray]":
@@ -195,8 +197,9 @@ def similarities(table: "Table", space: str, query: "np.ndarray", ids: Sequence[
     return result
 
 
-def _filtered(search: Any, where: "Expr | None") -> Any:
-    return search if where is None else search.where(where, prefilter=True)
+def _filtered(table: "Table", search: Any, where: "Where | None") -> Any:
+    condition = resolved(where, table)
+    return search if condition is None else search.where(condition, prefilter=True)
 
 
 def _cosines(vectors: "pa.ChunkedArray", query: "np.ndarray") -> list[float | None]:

@@ -13,9 +13,10 @@ from indexing.schema import TEXT_SPACE, IndexRow
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-    from lancedb.expr import Expr
     from lancedb.query import FullTextQuery
     from lancedb.table import Table
+
+    from indexing.conditions import Where
 
 Answer = TypeVar("Answer")
 
@@ -85,7 +86,7 @@ class TableReader:
         vector: "np.ndarray",
         *,
         space: str = TEXT_SPACE,
-        where: "Expr | None" = None,
+        where: "Where | None" = None,
         limit: int = 10,
         offset: int = 0,
     ) -> list[IndexHit]:
@@ -122,7 +123,7 @@ class TableReader:
         return self._ask(find, [])
 
     def near_rows(
-        self, vector: "np.ndarray", *, where: "Expr | None" = None, limit: int, offset: int = 0
+        self, vector: "np.ndarray", *, where: "Where | None" = None, limit: int, offset: int = 0
     ) -> list[FoundRow]:
         """What `nearest` finds in the text space, with documents and cosines."""
         query = _checked_query(vector)
@@ -156,7 +157,7 @@ class TableReader:
         return self._ask(find, {})
 
     def keyword(
-        self, query: "FullTextQuery | str", *, where: "Expr | None" = None, limit: int = 10
+        self, query: "FullTextQuery | str", *, where: "Where | None" = None, limit: int = 10
     ) -> list[tuple[str, float]]:
         """The rows whose document has words of a query, by BM25.
 
@@ -177,7 +178,7 @@ class TableReader:
         query: "FullTextQuery",
         *,
         near: "np.ndarray | None",
-        where: "Expr | None" = None,
+        where: "Where | None" = None,
         limit: int,
     ) -> list[FoundRow]:
         """What `keyword` finds, with documents and, given a vector `(D,)` of the text space, with cosines to it."""
@@ -200,7 +201,7 @@ class TableReader:
     def select(
         self,
         *,
-        where: "Expr | None" = None,
+        where: "Where | None" = None,
         sort: str | None = None,
         descending: bool = False,
         limit: int | None = None,
@@ -214,7 +215,7 @@ class TableReader:
             [],
         )
 
-    def columns(self, names: Sequence[str], *, where: "Expr | None" = None) -> dict[str, list[Any]]:
+    def columns(self, names: Sequence[str], *, where: "Where | None" = None) -> dict[str, list[Any]]:
         """Columns, in one order of rows, of the rows that pass a filter."""
 
         def read(table: "Table") -> dict[str, list[Any]]:
@@ -223,7 +224,7 @@ class TableReader:
 
         return self._ask(read, {name: [] for name in names})
 
-    def table_of(self, names: Sequence[str], *, where: "Expr | None" = None) -> "pa.Table":
+    def table_of(self, names: Sequence[str], *, where: "Where | None" = None) -> "pa.Table":
         """What `columns` gives, as an Arrow table, for whoever counts values instead of reading them."""
         nothing = schema.arrow_schema().empty_table().select(list(names))
         return self._ask(lambda table: lookup.columns(table, names, where=where), nothing)

@@ -5,11 +5,11 @@ that comes later (how a clip sounds, CLAP) is a column `space_<name>`, made when
 """
 
 import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from indexing import labels
 from indexing.errors import IndexDamagedError, IndexingError
 from indexing.transcribe import Segment
 
@@ -22,7 +22,6 @@ DEFAULT_DIMENSION = 384
 TEXT_SPACE = "text"
 _SPACE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
 _SPACE_PREFIX = "space_"
-_TAG_EDGE = "\n"  # no tag holds one
 _VERSION_KEY = b"audiolib.index.version"
 
 # Lance reads the table's key from here. With it, two processes that insert the same new id at once leave
@@ -112,6 +111,7 @@ def arrow_schema(dimension: int = DEFAULT_DIMENSION) -> "pa.Schema":
         pa.field("channels", pa.int32()),
         pa.field("tags", pa.list_(pa.string())),
         *text("tag_text"),
+        pa.field(labels.COLUMN, pa.list_(pa.string())),
         pa.field("rating", pa.int32()),
         *text("created_at", "kind", "parent_id", "transcript", "language"),
         pa.field("segments", pa.list_(segment)),
@@ -153,24 +153,6 @@ def spaces(schema: "pa.Schema") -> dict[str, int]:
     return found
 
 
-def tag_text(tags: Iterable[str]) -> str:
-    """All tags as one text, in which `tag_needle(tag)` is found exactly when the tag is among them.
-
-    LanceDB's expressions know no lists; they know whether a text contains another.
-    """
-    labels = [_fold(tag) for tag in tags]
-    return _TAG_EDGE + "".join(label + _TAG_EDGE for label in labels) if labels else ""
-
-
-def tag_needle(tag: str) -> str:
-    """What `tag_text` contains when a clip has this tag, in upper or lower case."""
-    return _TAG_EDGE + _fold(tag) + _TAG_EDGE
-
-
-def _fold(tag: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", tag).casefold().split())
-
-
 def check_version(schema: "pa.Schema") -> None:
     """Refuses a table of another version; the table is derived, so rebuilding is the migration.
 
@@ -209,6 +191,23 @@ def to_arrow(rows: Sequence[IndexRow], schema: "pa.Schema") -> "pa.Table":
     return _table(records, columns)
 
 
+def lacks_labels(rows: "pa.Table") -> bool:
+    """Whether rows were made for a table without labels; what changes vectors alone has none to lack."""
+    return "tag_text" in rows.schema.names and labels.COLUMN not in rows.schema.names
+
+
+def labelled(rows: "pa.Table", schema: "pa.Schema") -> "pa.Table":
+    """Rows that were brought into columns without labels, with them where the table has got them since."""
+    import pyarrow as pa
+
+    if not lacks_labels(rows) or labels.COLUMN not in schema.names:
+        return rows
+    column = schema.field(labels.COLUMN)
+    found = zip(rows["tags"].to_pylist(), rows["model"].to_pylist(), strict=True)
+    values = [labels.of_clip(tags or (), model) for tags, model in found]
+    return rows.append_column(column, pa.array(values, column.type))
+
+
 def vectors_to_arrow(space: str, vectors: "Mapping[str, np.ndarray]", dimension: int) -> "pa.Table":
     """Ids and vectors alone, `(dimension,)` each, as an Arrow table.
 
@@ -233,7 +232,8 @@ def _table(records: list[dict[str, Any]], columns: "pa.Schema") -> "pa.Table":
 
 def _to_record(row: IndexRow, dimensions: Mapping[str, int], sound: str | None) -> dict[str, Any]:
     record: dict[str, Any] = {item.name: getattr(row, item.name) for item in fields(row)}
-    record |= {"tags": list(row.tags), "tag_text": tag_text(row.tags)}
+    record |= {"tags": list(row.tags), "tag_text": labels.tag_text(row.tags)}
+    record |= {labels.COLUMN: labels.of_clip(row.tags, row.model)}
     record |= {"segments": [asdict(s) for s in row.segments], "dimension": None}
     if (row.vector is None) != (row.embedder is None):
         raise IndexingError(f"Clip {row.id} has a vector without its embedder's name, or the name alone.")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexing import lance, schema, upkeep
+from indexing import labels, lance, schema, upkeep
 from indexing.bench.vectors import Crowd, Truth
 from indexing.embed import DEFAULT_EMBEDDER
 
@@ -78,6 +78,7 @@ def _batch(start: int, vectors: "np.ndarray", documents: Sequence[str]) -> "pa.T
     count = len(vectors)
     choose = np.random.default_rng(start)
     number = choose.integers(0, 1_000_000, size=count)
+    models = [_MODELS[n % 3] for n in number]
     tags = [[f"tag {n % 40}", f"mood {n % 7}"] if n % 3 else [] for n in number]
     known: dict[str, Any] = {
         "id": [row_id(start + i) for i in range(count)],
@@ -88,13 +89,14 @@ def _batch(start: int, vectors: "np.ndarray", documents: Sequence[str]) -> "pa.T
         "embedder": [DEFAULT_EMBEDDER] * count,
         "dimension": np.full(count, vectors.shape[1], dtype=np.int32),
         "path": [f"audio/2026-11/{row_id(start + i)}.wav" for i in range(count)],
-        "model": [_MODELS[n % 3] for n in number],
+        "model": models,
         "seed": number,
         "duration": choose.uniform(2, 60, size=count),
         "sample_rate": np.full(count, 32_000, dtype=np.int32),
         "channels": np.full(count, 1, dtype=np.int32),
         "tags": tags,
-        "tag_text": [schema.tag_text(some) for some in tags],
+        "tag_text": [labels.tag_text(some) for some in tags],
+        labels.COLUMN: [labels.of_clip(some, model) for some, model in zip(tags, models, strict=True)],
         "rating": pa.array([int(n % 6) or None for n in number], pa.int32()),
         "created_at": [f"2026-{1 + n % 12:02}-{1 + n % 28:02}T{n % 24:02}:00:00.000Z" for n in number],
         "kind": ["imported" if n % 10 == 0 else "generated" for n in number],

@@ -11,11 +11,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lancedb.index import LabelList
 
+from indexing import labels
+from indexing.conditions import resolved, text
 from indexing.errors import InvalidQueryError
 from indexing.filters import Filters, parse_bpm, parse_key, parse_loudness, parse_range
 from indexing.moments import parse_since, parse_until
-from indexing.schema import tag_text
 
 INJECTION = "x' OR '1'='1"
 COLUMNS = {
@@ -25,6 +27,7 @@ COLUMNS = {
     "key": pa.string(),
     "loudness_lufs": pa.float64(),
     "tag_text": pa.string(),
+    "labels": pa.list_(pa.string()),
     "rating": pa.int32(),
     "model": pa.string(),
     "kind": pa.string(),
@@ -100,15 +103,37 @@ ONE_CONDITION = st.sampled_from([name for name in Filters.__dataclass_fields__ i
 
 
 def find(folder: Path, clips: list[dict[str, Any]], filters: Filters) -> list[str]:
-    """Ids by a real table."""
-    rows = [{"id": str(i), **clip, "tag_text": tag_text(clip["tags"])} for i, clip in enumerate(clips)]
+    """Ids by a real table, which finds the same row by row and by the index of labels."""
+
+    def by_table() -> list[str]:
+        query = table.search()
+        if (where := resolved(filters.expression(), table)) is not None:
+            query = query.where(where)
+        return sorted(query.select(["id"]).to_arrow()["id"].to_pylist())
+
+    rows = [
+        {
+            "id": str(i),
+            **clip,
+            "tag_text": labels.tag_text(clip["tags"]),
+            "labels": labels.of_clip(clip["tags"], clip["model"]),
+        }
+        for i, clip in enumerate(clips)
+    ]
+    columns = pa.schema(COLUMNS)
     table = lancedb.connect(folder).create_table(
-        "clips", pa.Table.from_pylist(rows, pa.schema(COLUMNS)), mode="overwrite"
+        "clips", pa.Table.from_pylist(rows[::2], columns), mode="overwrite"
     )
-    query = table.search()
-    if (where := filters.expression()) is not None:
-        query = query.where(where)
-    return sorted(query.select(["id"]).to_arrow()["id"].to_pylist())
+    if filters.tags or filters.model is not None:
+        table.create_index("labels", config=LabelList())
+        table.add(pa.Table.from_pylist(rows[1::2], columns))  # outside the index
+        by_index = by_table()
+        table.drop_index("labels_idx")
+        found = by_table()
+        assert by_index == found
+        return found
+    table.add(pa.Table.from_pylist(rows[1::2], columns))
+    return by_table()
 
 
 @pytest.fixture(scope="module")
@@ -367,3 +392,33 @@ def test_so_long_ago() -> None:
 def test_no_date(text: str) -> None:
     with pytest.raises(InvalidQueryError):
         parse_since(text)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(clips=st.lists(st.tuples(st.lists(TEXTS, max_size=3), st.none() | TEXTS), min_size=8, max_size=20))
+def test_labels_of_earlier_tables_are_the_same(
+    folder: Path, clips: list[tuple[list[str], str | None]]
+) -> None:
+    rows = {"tag_text": [labels.tag_text(tags) for tags, _ in clips], "model": [model for _, model in clips]}
+    columns = pa.schema({"tag_text": pa.string(), "model": pa.string()})
+    table = lancedb.connect(folder).create_table("earlier", pa.table(rows, columns), mode="overwrite")
+    table.add_columns({"labels": labels.SQL})
+    stored = table.to_arrow()["labels"].to_pylist()
+    assert [set(some) for some in stored] == [set(labels.of_clip(*clip)) for clip in clips]
+    assert all(len(some) == len(set(some)) for some in stored)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    values=st.lists(st.text("'\\\"x\n;-", max_size=5), min_size=1, max_size=20, unique=True),
+    asked=st.text("'\\x", max_size=4),
+)
+def test_a_text_stays_what_it_is_also_in_sql(folder: Path, values: list[str], asked: str) -> None:
+    from lancedb.expr import col
+
+    table = lancedb.connect(folder).create_table("texts", pa.table({"value": values}), mode="overwrite")
+    for value in (values[0], asked):
+        where = col("value") == text(value)
+        for way in (where, where.to_sql()):
+            found = table.search().where(way).to_arrow()["value"].to_pylist()
+            assert found == [value] * (value in values)

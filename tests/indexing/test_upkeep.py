@@ -70,7 +70,8 @@ def test_a_large_table_gets_its_indexes_and_finds_new_rows_at_once(
 ) -> None:
     vectors = clustered(400)
     index.upsert([row(f"{i:04}", vector=vector) for i, vector in enumerate(vectors)])
-    scalars = {"id", "tempo_bpm", "key", "created_at", "kind"}
+    scalars = {"id", "parent_id", "labels", "key", "kind", "rating", "has_speech"}
+    scalars |= {"duration", "tempo_bpm", "loudness_lufs", "created_at"}
     assert set(indexes(table())) == {"document", "vector", *scalars}
     assert indexes(table())["vector"].num_unindexed_rows == 0
 

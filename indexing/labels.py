@@ -1,0 +1,59 @@
+"""What a clip goes by: its tags and the names of its model, as a list of labels that one index finds rows by."""
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Final
+
+COLUMN: Final = "labels"
+
+_TAG: Final = "tag:"
+_MODEL: Final = "model:"
+_TAG_EDGE: Final = "\n"  # no tag holds one
+
+# The labels of rows that were written before there was this column, from what has always been stored.
+SQL: Final = (
+    f"array_remove_all(array_distinct(array_concat("
+    f"string_to_array('{_TAG}' || replace(btrim(coalesce(tag_text, ''), chr(10)), chr(10), chr(10) || '{_TAG}'), "
+    f"chr(10)), make_array(coalesce('{_MODEL}' || nullif(model, ''), '{_TAG}'), "
+    f"CASE WHEN model > '' AND strpos(model, chr(10)) = 0 THEN '{_MODEL}' || split_part(model, '/', -1) "
+    f"ELSE '{_TAG}' END))), '{_TAG}')"
+)
+
+
+def of_clip(tags: Iterable[str], model: str | None) -> list[str]:
+    """All labels of a clip, none twice."""
+    labels = [of_tag(tag) for tag in tags if _fold(tag)]
+    labels += [of_model(name) for name in model_names(model)]
+    return list(dict.fromkeys(labels))
+
+
+def of_tag(tag: str) -> str:
+    """The label of the clips that have a tag, in upper or lower case."""
+    return _TAG + _fold(tag)
+
+
+def of_model(name: str) -> str:
+    """The label of the clips whose model has a name."""
+    return _MODEL + name
+
+
+def model_names(model: str | None) -> tuple[str, ...]:
+    """What a model may be called: its whole name, and its last part unless it has several lines."""
+    if not model:
+        return ()
+    return (model,) if "\n" in model else (model, model.rpartition("/")[2])
+
+
+def tag_text(tags: Iterable[str]) -> str:
+    """All tags as one text, in which `tag_needle(tag)` is found exactly when the tag is among them."""
+    folded = [_fold(tag) for tag in tags]
+    return _TAG_EDGE + "".join(tag + _TAG_EDGE for tag in folded) if folded else ""
+
+
+def tag_needle(tag: str) -> str:
+    """What `tag_text` contains when a clip has this tag, in upper or lower case."""
+    return _TAG_EDGE + _fold(tag) + _TAG_EDGE
+
+
+def _fold(tag: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", tag).casefold().split())
