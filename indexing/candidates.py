@@ -31,6 +31,7 @@ class Candidates:
         self._texts: dict[str, str] = {}
         self._cosines: dict[str, float | None] = {}
         self._documents: dict[str, Document] = {}
+        self._vectors: dict[str, np.ndarray] = {}
 
     def nearest(self, limit: int, offset: int = 0) -> list[str]:
         """Ids of the rows nearest in meaning, best first."""
@@ -61,9 +62,21 @@ class Candidates:
         known = ((id, self._cosines.get(id)) for id in ids)
         return {id: cosine for id, cosine in known if cosine is not None}
 
+    def likeness(self, vector: "np.ndarray", ids: Iterable[str]) -> dict[str, float]:
+        """Cosines to another vector `(D,)` of rows that were found and have one, by id."""
+        import numpy as np
+
+        from indexing.lookup import cosines
+
+        known = [id for id in ids if id in self._vectors]
+        if not known:
+            return {}
+        return dict(zip(known, cosines(np.stack([self._vectors[id] for id in known]), vector), strict=True))
+
     def _kept(self, rows: "Sequence[FoundRow]") -> "Sequence[FoundRow]":
         self._texts |= {row.id: row.document or "" for row in rows}
         self._cosines |= {row.id: row.cosine for row in rows}
+        self._vectors |= {row.id: row.vector for row in rows if row.vector is not None}
         return rows
 
     def _document(self, id: str) -> Document:

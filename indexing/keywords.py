@@ -47,6 +47,8 @@ STOP_WORDS: Final = frozenset(
     "where which while who will with would you your".split()
 )
 Item = TypeVar("Item")
+# After three letters these are rarely endings: "river", "forest".
+_COMPARING = frozenset({"er", "ers", "est"})
 _SUFFIXES = (
     "ingly",
     "edly",
@@ -148,6 +150,11 @@ def text_to_embed(text: str) -> str:
     return read_words(text).plain
 
 
+def text_to_avoid(text: str) -> str | None:
+    """What a query says is not wanted, to be embedded by itself; None where it says nothing of the kind."""
+    return ", ".join(" ".join(run) for run in read_words(text).unwanted) or None
+
+
 _ASCII_CUTS = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 
@@ -175,7 +182,7 @@ def stem(word: str) -> str:
     """A word without its ending, so that forms of one word meet; light, for holding words against each other."""
     word = fold(word)
     for suffix in _SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+        if word.endswith(suffix) and len(word) - len(suffix) >= (4 if suffix in _COMPARING else 3):
             word = word[: -len(suffix)]
             break
     return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word

@@ -9,7 +9,7 @@ from indexing.candidates import Candidates
 from indexing.errors import InvalidQueryError
 from indexing.filters import Filters, parse_bpm, parse_key, parse_loudness, parse_range
 from indexing.fulltext import KeywordMatches, find_words, fitness
-from indexing.keywords import Words, read_words, text_to_embed
+from indexing.keywords import Words, read_words, text_to_avoid, text_to_embed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "parse_loudness",
     "parse_range",
     "search",
+    "text_to_avoid",
     "text_to_embed",
 ]
 
@@ -92,6 +93,7 @@ def search(
     *,
     mode: str = "hybrid",
     filters: Filters | None = None,
+    unwanted: "np.ndarray | None" = None,
     limit: int = 10,
     offset: int = 0,
 ) -> list[Hit]:
@@ -103,6 +105,8 @@ def search(
         vector: `(D,)` embedding of `text_to_embed(words)`; without one a hybrid search goes by the words alone.
         mode: `semantic` orders by cosine similarity, `keyword` by BM25, `hybrid` by both.
         filters: Conditions that a clip must meet.
+        unwanted: `(D,)` embedding of `text_to_avoid(words)`; the nearer clips are to it, the later a hybrid search
+            shows them.
         limit: Hits wanted, at least 1.
         offset: Hits passed over, for the next page.
 
@@ -120,7 +124,7 @@ def search(
         raise InvalidQueryError("A semantic search needs an embedder. `--mode keyword` does without.")
     if limit < 1 or offset < 0:
         raise ValueError("a search needs limit >= 1 and offset >= 0")
-    asked = _Search(index, read_words(words), vector, filters or Filters())
+    asked = _Search(index, read_words(words), vector, filters or Filters(), unwanted)
     if mode == "semantic":
         return asked.by_meaning(limit, offset)
     if mode == "keyword" or vector is None:
@@ -132,9 +136,14 @@ class _Search:
     """One search: its rankings and how they come together."""
 
     def __init__(
-        self, index: "ClipIndex", words: Words, vector: "np.ndarray | None", filters: Filters
+        self,
+        index: "ClipIndex",
+        words: Words,
+        vector: "np.ndarray | None",
+        filters: Filters,
+        unwanted: "np.ndarray | None",
     ) -> None:
-        self._words = words
+        self._words, self._unwanted = words, unwanted
         self._rows = Candidates(index, vector, filters.expression())
 
     def by_meaning(self, limit: int, offset: int) -> list[Hit]:
@@ -192,7 +201,11 @@ class _Search:
             if id in fused:
                 share = coverage.get(id, 0.0) ** _SHARE_POWER
                 fused[id] += trust * share * _reciprocal(place, _WORDS_CONSTANT)
-        return {id: value * fitness(self._words, documents.get(id)) for id, value in fused.items()}
+        alike = {} if self._unwanted is None else self._rows.likeness(self._unwanted, candidates)
+        return {
+            id: value * fitness(self._words, documents.get(id)) * (1 - max(0.0, alike.get(id, 0.0)))
+            for id, value in fused.items()
+        }
 
     def _trust(self, best: float) -> float:
         """How far the ranking by words is to be trusted, 0 to 1, by the best share of the query in one clip."""

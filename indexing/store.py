@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from indexing import background, labels, lance, schema, upkeep, whole
+from indexing import background, labels, lance, lookup, schema, upkeep, whole
 from indexing.errors import EmbedderMismatchError, IndexingError
 from indexing.reading import IndexHit, TableReader, check_dimension, embedder_of
 from indexing.schema import TEXT_SPACE, IndexRow
@@ -132,7 +132,7 @@ class ClipIndex(TableReader):
     def _merge(self, batch: "pa.Table", *, insert: bool = True) -> None:
         def merge() -> None:
             table = self._open() or self._create(batch.schema)
-            rows = schema.labelled(batch, table.schema)
+            rows = lookup.completed(table, schema.labelled(batch, table.schema))
             builder = table.merge_insert("id").when_matched_update_all()
             if insert:
                 builder = builder.when_not_matched_insert_all()

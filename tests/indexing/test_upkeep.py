@@ -88,6 +88,28 @@ def test_a_large_table_gets_its_indexes_and_finds_new_rows_at_once(
     assert index.nearest(-fresh, limit=1)[0].id != "fresh"
 
 
+def test_a_change_of_one_row_leaves_the_others_in_the_indexes(
+    index: ClipIndex, row: MakeRow, unit: Unit, table: Callable[[], Any], small_limits: None
+) -> None:
+    index.upsert([row(f"{i:04}", vector=vector) for i, vector in enumerate(clustered(400))])
+    index.put_vectors("clap", {"0007": unit(1, 4), "0008": unit(2, 4), "gone": unit(3, 4)})
+    index.optimise()
+    assert {config.num_unindexed_rows for config in table().list_indices()} == {0}
+    index.upsert([row("0007", vector=clustered(400)[7], rating=5), row("new")])
+    index.put_vectors("clap", {"0009": unit(4, 4)})
+    assert {config.num_unindexed_rows for config in table().list_indices()} == {3}
+    assert index.count() == 401
+    ids, vectors = index.vectors("clap")
+    assert dict(zip(ids, vectors.tolist(), strict=True)) == {
+        "0007": unit(1, 4).tolist(),
+        "0008": unit(2, 4).tolist(),
+        "0009": unit(4, 4).tolist(),
+    }
+    found = index.get("0007")
+    assert found is not None
+    assert found["rating"] == 5
+
+
 def test_what_the_index_finds_is_what_an_exact_search_finds(
     index: ClipIndex, row: MakeRow, small_limits: None
 ) -> None:

@@ -11,7 +11,7 @@ from indexing.evaluation.text.corpus import EvalClip, load_clips
 from indexing.evaluation.text.measure import Figures, figures
 from indexing.evaluation.text.queries import CLASSES, EvalQuery, load_queries
 from indexing.evaluation.text.templates import TEMPLATES
-from indexing.keywords import text_to_embed
+from indexing.keywords import text_to_avoid, text_to_embed
 from indexing.query import MODES, search
 from indexing.schema import IndexRow
 from indexing.store import ClipIndex
@@ -135,9 +135,17 @@ def _rankings(
 ) -> list[list[str]]:
     texts = [query.words if way == "as typed" else text_to_embed(query.words) for query in queries]
     mode: Any = "semantic" if way == "as typed" else way
+    avoided = [text_to_avoid(query.words) or "" for query in queries]
     return [
-        [hit.id for hit in search(index, query.words, vector, mode=mode, limit=_DEPTH)]
-        for query, vector in zip(queries, embedder.embed(texts), strict=True)
+        [
+            hit.id
+            for hit in search(
+                index, query.words, vector, mode=mode, unwanted=unwanted if away else None, limit=_DEPTH
+            )
+        ]
+        for query, vector, away, unwanted in zip(
+            queries, embedder.embed(texts), avoided, embedder.embed(avoided), strict=True
+        )
     ]
 
 
