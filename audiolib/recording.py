@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from audiolib.analyses import measure
 from audiolib.clip import Clip
@@ -21,9 +21,15 @@ from audiolib.requests import GenerationRequest
 from audiolib.sidecars import Sidecar, write_sidecar
 from audiolib.transcripts import waiting
 
+if TYPE_CHECKING:
+    from generation.clipping import Clipping
+
 COMMENT_FORMAT: Final = 1
 LINE_KEY: Final = "line"
 """Key of a sidecar, and of the comment in an audio file, that names the line of a file that a clip was made for."""
+
+CLIPPED_KEY: Final = "clipped"
+"""Key of a sidecar that tells what was cut off at full scale; absent where nothing was, and before it was recorded."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,11 +72,12 @@ def store(
     codes = home / f"{clip_id}.codes.npz"
     sidecar = home / f"{clip_id}.json"
     with _all_or_nothing(audio, codes, sidecar):
-        clip = write_clip(audio, made, request, clip_id=clip_id, line=line)
+        clip, clipped = write_clip(audio, made, request, clip_id=clip_id, line=line)
         crashpoint("generate.audio-written")
         write_codes(codes, made.codes)
         crashpoint("generate.codes-written")
         more = measure(audio) | waiting() | ({} if line is None else {LINE_KEY: line})
+        more |= {} if clipped is None else {CLIPPED_KEY: clipped.to_json()}
         written = write_sidecar(sidecar, clip, recipe=made.recipe, codes=codes.name, more=more)
         crashpoint("generate.sidecar-written")
     return written
@@ -78,7 +85,7 @@ def store(
 
 def write_clip(
     path: Path, made: MadeAudio, request: GenerationRequest, *, clip_id: str, line: str | None = None
-) -> Clip:
+) -> "tuple[Clip, Clipping | None]":
     """Write one audio file with its recipe inside, and read it back.
 
     Args:
@@ -88,12 +95,15 @@ def write_clip(
         clip_id: The id of the clip.
         line: The key of the line that it is for.
 
+    Returns:
+        The clip, and what was cut off at full scale.
+
     Raises:
         AudioError: The audio cannot be written.
         OSError: A file cannot be written.
     """
     title = title_of(made.recipe.prompt)
-    write_audio(
+    clipped = write_audio(
         path,
         made,
         clip_id=clip_id,
@@ -103,7 +113,7 @@ def write_clip(
         line=line,
     )
     facts = read_facts(path)
-    return Clip(
+    clip = Clip(
         id=clip_id,
         path=path,
         prompt=made.recipe.prompt,
@@ -121,6 +131,7 @@ def write_clip(
         audio_sha256=facts.audio_sha256,
         license=made.license,
     )
+    return clip, clipped
 
 
 def write_audio(
@@ -132,7 +143,7 @@ def write_audio(
     tags: tuple[str, ...],
     sample_rate: int | None,
     line: str | None = None,
-) -> None:
+) -> "Clipping | None":
     """Write one audio file atomically, with all that explains it inside.
 
     Args:
@@ -146,6 +157,9 @@ def write_audio(
 
     How it is finished and stored is what the recipe says. What the listener should know of that is logged.
 
+    Returns:
+        What was over full scale and cut off, if anything was.
+
     Raises:
         AudioError: The audio cannot be written.
         InvalidRequestError: Fades are longer than the sound.
@@ -156,16 +170,15 @@ def write_audio(
     from indexing.loudness import integrated_loudness
 
     recipe = made.recipe
-    audio, rate = made.audio, made.sampling_rate
+    audio, rate, clipped = made.audio, made.sampling_rate, None
     if sample_rate is not None and sample_rate != rate:
         if recipe.finish.normalize is None and recipe.sample_format != "float":
             # Before the filter, as ever: clips must come out as they are stored.
             finished = finish_sound(audio, rate)
-            audio = finished.audio
-            for note in finished.notes:
-                _log.warning(note)
+            finished.tell(_log)
+            audio, clipped = finished.audio, finished.clipped
         audio, rate = resample(audio, rate, sample_rate), sample_rate
-    save_audio(
+    cut = save_audio(
         path,
         audio,
         rate,
@@ -176,6 +189,7 @@ def write_audio(
         comment=comment_of(made, clip_id=clip_id, tags=tags, line=line),
         title=title,
     )
+    return clipped or cut
 
 
 def comment_of(made: MadeAudio, *, clip_id: str, tags: tuple[str, ...], line: str | None = None) -> str:

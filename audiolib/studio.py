@@ -190,7 +190,7 @@ class Studio:
 
         scratch = place.scratch(request.audio_format)
         try:
-            clip = write_clip(scratch, made, request, clip_id=new_id())
+            clip, _ = write_clip(scratch, made, request, clip_id=new_id())
             path = place.place(scratch, prompt=request.prompt, move=True)
         finally:
             scratch.unlink(missing_ok=True)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from generation.clipping import Clipping, clipping_of
 from generation.errors import AudioError
-from generation.finish import AS_IT_IS, SoundFinish, finish_sound, over_full_scale
+from generation.finish import AS_IT_IS, SoundFinish, finish_sound
 from generation.formats import FORMATS, container_of
 from generation.stream import open_audio, reason_of
 from generation.texts import read_texts
@@ -87,7 +88,7 @@ def encode_audio(
         AudioError: samples are not finite or have another shape, the format cannot hold such samples or that rate, or
             a text is too long or cannot be stored.
     """
-    return _encoded(audio, sampling_rate, suffix, sample_format, dither_seed, comment, title).getvalue()
+    return _encoded(audio, sampling_rate, suffix, sample_format, dither_seed, comment, title)[0].getvalue()
 
 
 def _encoded(
@@ -98,7 +99,7 @@ def _encoded(
     dither_seed: int | None,
     comment: str | None,
     title: str | None,
-) -> io.BytesIO:
+) -> tuple[io.BytesIO, Clipping | None]:
     import soundfile
 
     container, subtype = container_of(suffix, sample_format)
@@ -107,9 +108,9 @@ def _encoded(
     samples = np.asarray(audio)
     if samples.ndim not in (1, 2) or samples.size == 0:
         raise AudioError(f"Audio of shape {samples.shape} cannot be written; give (samples, channels).")
-    if subtype != "FLOAT" and samples.dtype != np.int16:
-        for note in over_full_scale(samples):
-            logger.warning(note)
+    clipped = None if subtype == "FLOAT" or samples.dtype == np.int16 else clipping_of(samples)
+    if clipped is not None:
+        clipped.tell(logger)
     texts = {"comment": _storable(comment), "title": _storable(title)}
     buffer = io.BytesIO()
     channels = 1 if samples.ndim == 1 else samples.shape[1]
@@ -132,7 +133,7 @@ def _encoded(
         _write_id3(buffer, **texts)
     if subtype == "FLOAT":
         _take_date_away(buffer)
-    return buffer
+    return buffer, clipped
 
 
 def _stored_blocks(
@@ -197,7 +198,7 @@ def save_audio(
     dither_seed: int = 0,
     comment: str | None = None,
     title: str | None = None,
-) -> None:
+) -> Clipping | None:
     """Write a sound file whole or not at all; the suffix decides the format.
 
     Args:
@@ -211,23 +212,26 @@ def save_audio(
         comment: Kept inside the file, for `read_comment`.
         title: Likewise.
 
+    Returns:
+        What was over full scale and cut off, if anything was.
+
     Raises:
         AudioError: as `encode_audio`, or the file cannot be written; then the system's `OSError` is its cause.
         InvalidRequestError: as `finish_sound`.
     """
-    target = Path(path)
+    target, cut = Path(path), None
     if finish != AS_IT_IS:
         container_of(target.suffix, sample_format)  # before any work
         finished = finish_sound(audio, sampling_rate, finish, meter=meter, clip=sample_format != "float")
-        for note in finished.notes:
-            logger.warning(note)
-        audio = finished.audio
+        finished.tell(logger)
+        audio, cut = finished.audio, finished.clipped
     noise = dither_seed if finish.dither else None
-    buffer = _encoded(audio, sampling_rate, target.suffix, sample_format, noise, comment, title)
+    buffer, clipped = _encoded(audio, sampling_rate, target.suffix, sample_format, noise, comment, title)
     try:
         _write_atomically(target, buffer.getbuffer())
     except OSError as error:
         raise AudioError(f"{target} cannot be written: {error.strerror or error}.") from error
+    return cut or clipped
 
 
 def load_audio(path: str | os.PathLike[str]) -> tuple[Samples, int]:

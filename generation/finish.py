@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from generation.clipping import Clipping, cut_off
 from generation.errors import AudioError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ _ATTEMPTS: Final = 8
 _MOST_EXTRA_DB: Final = 12.0  # what is turned up more is a wall of sound
 _LEAST_WORTH: Final = 0.1
 _WORTH_TELLING_DB: Final = 3.0
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +131,20 @@ class Finished:
 
     Attributes:
         audio: Float32, of the shape that was given.
-        notes: What the listener should know, a sentence each: what was clipped, or could not be reached.
+        notes: What the listener should know, a sentence each: what could not be reached, say.
+        clipped: What was cut off; it tells whether that could be heard.
     """
 
     audio: Samples
     notes: tuple[str, ...] = ()
+    clipped: Clipping | None = None
+
+    def tell(self, logger: logging.Logger) -> None:
+        """Log what the listener should know."""
+        for note in self.notes:
+            logger.warning(note)
+        if self.clipped is not None:
+            self.clipped.tell(logger)
 
 
 def finish_sound(
@@ -182,56 +190,12 @@ def finish_sound(
         if meter is None:
             raise InvalidRequestError("Normalizing to loudness needs a meter; give one, or use peak or rms.")
         notes += _to_loudness(frames, sampling_rate, _or(wanted.loudness_lufs, _LOUDNESS_LUFS), meter)
+    clipped = None
     if wanted.normalize == "clip":
-        notes += _clip(frames, -(wanted.headroom_db or 0.0))
+        clipped = cut_off(frames, -(wanted.headroom_db or 0.0))
     elif clip:
-        notes += _clip(frames, 0.0)
-    return Finished(audio=samples, notes=tuple(notes))
-
-
-def over_full_scale(audio: npt.NDArray[Any], limit_db: float = 0.0) -> list[str]:
-    """Say what will be cut off: a sentence, or nothing where nothing is over.
-
-    Args:
-        audio: Float samples of any shape.
-        limit_db: The limit, in dB of full scale.
-    """
-    import numpy as np
-
-    limit, peak = _factor(limit_db), _peak(audio)
-    if not peak > limit:  # NaN is told elsewhere
-        return []
-    over = np.count_nonzero(audio > limit) + np.count_nonzero(audio < -limit)
-    scale = "full scale" if not limit_db else f"{limit_db:g} dB of full scale"
-    count = "1 sample was" if over == 1 else f"{over:,} of {audio.size:,} samples were"
-    return [
-        f"{count} over {scale}, by up to {_db(peak) - limit_db:.1f} dB, and cut off there. "
-        "Normalizing (--normalize peak) keeps them whole."
-    ]
-
-
-def within_full_scale(audio: Samples) -> Samples:
-    """Cut off what is over full scale, in place, and say so in the log.
-
-    Args:
-        audio: Float32 samples of any shape.
-
-    Returns:
-        The same array.
-    """
-    for note in _clip(audio, 0.0):
-        _log.warning(note)
-    return audio
-
-
-def _clip(audio: Samples, limit_db: float) -> list[str]:
-    import numpy as np
-
-    notes = over_full_scale(audio, limit_db)
-    if notes:
-        limit = np.float32(_factor(limit_db))
-        np.clip(audio, -limit, limit, out=audio)
-    return notes
+        clipped = cut_off(frames)
+    return Finished(audio=samples, notes=tuple(notes), clipped=clipped)
 
 
 def _fade(frames: Samples) -> None:

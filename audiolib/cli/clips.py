@@ -27,9 +27,10 @@ def show_command(clip: str, wants_waveform: bool | None, library_path: Path | No
     """Show all that is known of CLIP: its id, the end of its id, a path, or `last`."""
     library = open_library(library_path)
     found = library.get(clip)
-    recipe = library.recipe(found.id)
+    recipe, clipped = library.recipe(found.id), library.clipped(found.id)
     if as_json:
-        output.json_line({**found.to_json(), "recipe": recipe.to_json() if recipe else None})
+        told = {"recipe": recipe.to_json() if recipe else None, "clipped": clipped}
+        output.json_line({**found.to_json(), **told})
         return
     pairs = [
         ("title", found.title),
@@ -49,10 +50,16 @@ def show_command(clip: str, wants_waveform: bool | None, library_path: Path | No
         ("loudness", None if found.loudness_lufs is None else f"{found.loudness_lufs:.1f} LUFS"),
         ("license", found.license),
         *(recipe_pairs(recipe) if recipe else ()),
+        ("cut off", None if clipped is None else _cut_off(clipped)),
     ]
     output.fields([(name, value) for name, value in pairs if value])
     if wants_waveform or (wants_waveform is None and output.is_terminal(sys.stdout)):
         _draw(library, found)
+
+
+def _cut_off(clipped: dict[str, float]) -> str:
+    samples = "1 sample" if clipped["samples"] == 1 else f"{clipped['samples']:,} samples"
+    return f"{samples} over full scale, by up to {clipped['over_db']:.1f} dB"
 
 
 def _draw(library: "AudioLibrary", clip: "Clip") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from audiolib.clip import Clip, Recipe, SearchHit
 from audiolib.errors import InvalidInputError
 from audiolib.facade.base import LibraryBase
+from audiolib.jsonfields import is_finite
 from audiolib.prompts import clean_prompt
 from audiolib.similar import Listener
 
@@ -43,6 +44,26 @@ class Finding(LibraryBase):
             ClipNotFoundError: As for `get`, and so for the other errors.
         """
         return self._sidecar(reference).recipe
+
+    def clipped(self, reference: str | os.PathLike[str]) -> dict[str, float] | None:
+        """Return what was over full scale and cut off when a clip was written, audible or not.
+
+        Args:
+            reference: The clip, named as for `get`.
+
+        Returns:
+            `samples`, how many, and `over_db`, how far the largest was over; `None` where nothing was, or nobody
+            wrote it down: of imported clips, and by older versions.
+
+        Raises:
+            ClipNotFoundError: As for `get`, and so for the other errors.
+        """
+        from audiolib.recording import CLIPPED_KEY
+
+        found = self._sidecar(reference).document.get(CLIPPED_KEY)
+        values = found if isinstance(found, dict) else {}
+        told = {name: values.get(name) for name in ("samples", "over_db")}
+        return told if all(is_finite(value) for value in told.values()) else None  # type: ignore[return-value]
 
     def list(
         self,

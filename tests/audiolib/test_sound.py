@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,22 @@ import numpy as np
 import pytest
 import soundfile
 from bs1770 import loudness
-from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audiolib import AudioLibrary, Recipe, SoundFinish
-from audiolib.cli.musicgen import command as musicgen
+from audiolib import AudioLibrary, GenerationRequest, Recipe, SoundFinish
 from audiolib.codes import StoredCodes
 from audiolib.composer import MadeAudio
 from audiolib.errors import InvalidInputError
+from audiolib.folder import LibraryFolder
 from audiolib.importing.recipes import origin_in
-from audiolib.recording import comment_of, write_audio
+from audiolib.recording import comment_of, store, write_audio
 from audiolib.sidecars import edit_sidecar, read_sidecar
 from audiolib.studio import variation_of
 from generation.audio import load_audio, read_comment
 from generation.errors import InvalidRequestError
 from generation.finish import AS_IT_IS
 
-Run = Callable[..., Result]
 HOLDS = {
     "wav": (None, "pcm16", "pcm24", "float"),
     "flac": (None, "pcm16", "pcm24"),
@@ -279,116 +276,6 @@ def test_a_file_that_left_comes_back_with_its_recipe(
         assert other.recipe(clip.id) == library.recipe(clip.id)
 
 
-class TestCommandLine:
-    """The options of `generate`, `regenerate`, `show` and `musicgen-cli`."""
-
-    def test_what_is_cut_off_is_told(self, cli: Run) -> None:
-        done = cli("generate", "calm piano", "--duration", "0.5", "--seed", "1", "--json")
-        assert done.exit_code == 0
-        assert " samples were over full scale, by up to " in done.stderr
-        assert "--normalize peak" in done.stderr
-        assert json.loads(done.stdout)["duration"] == 0.5
-        done = cli("generate", "calm piano", "--duration", "0.5", "--seed", "1", "--normalize", "peak")
-        assert done.exit_code == 0
-        assert done.stderr == ""
-
-    def test_options_reach_the_recipe(self, cli: Run) -> None:
-        options = ["--sample-format", "pcm24", "--normalize", "rms", "--headroom", "20", "--fade-in", "0.1"]
-        done = cli(
-            "generate", "calm piano", "--duration", "0.5", *options, "--fade-out", "0.2", "--dither", "--json"
-        )
-        assert done.exit_code == 0, done.stderr
-        recipe = json.loads(cli("show", "last", "--json").stdout)["recipe"]
-        assert recipe["finish"] == {
-            "normalize": "rms",
-            "headroom_db": 20,
-            "fade_in": 0.1,
-            "fade_out": 0.2,
-            "dither": True,
-        }
-        assert recipe["sample_format"] == "pcm24"
-        shown = cli("show", "last").stdout
-        assert (
-            "pcm24, normalized to rms, 20 dB under full scale, fade-in 0.1 s, fade-out 0.2 s, dither" in shown
-        )
-
-    def test_a_target_is_enough(self, cli: Run) -> None:
-        done = cli("generate", "calm piano", "--duration", "1", "--lufs", "-20", "--json")
-        assert json.loads(done.stdout)["loudness_lufs"] == pytest.approx(-20, abs=0.2)
-
-    def test_no_headroom_is_a_headroom(self, cli: Run) -> None:
-        done = cli(
-            "generate", "calm piano", "--duration", "0.5", "--normalize", "peak", "--headroom", "0", "--json"
-        )
-        assert np.abs(load_audio(json.loads(done.stdout)["path"])[0]).max() > 0.998
-
-    def test_regenerate_finishes_the_same_music_otherwise(self, cli: Run) -> None:
-        first = json.loads(cli("generate", "calm piano", "--duration", "0.5", "--seed", "2", "--json").stdout)
-        again = json.loads(cli("regenerate", "last", "--normalize", "peak", "--json").stdout)
-        assert again["parent_id"] == first["id"]
-        assert again["seed"] == 2
-        codes = [
-            np.load(Path(clip["path"]).with_name(f"{clip['id']}.codes.npz"))["codes"]
-            for clip in (first, again)
-        ]
-        np.testing.assert_array_equal(*codes)
-        back = json.loads(cli("regenerate", "last", "--normalize", "none", "--json").stdout)
-        assert back["audio_sha256"] == first["audio_sha256"]
-
-    def test_regenerate_keeps_what_is_not_named(
-        self, cli: Run, library: AudioLibrary, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("AUDIOLIB_LIBRARY", str(library.path))
-        finish = SoundFinish(normalize="peak", headroom_db=3.0, fade_out=0.2, dither=True)
-        library.generate("calm piano", duration=0.5, seed=2, finish=finish)
-        assert cli("regenerate", "last", "--fade-in", "0.1").exit_code == 0
-        louder = library.recipe("last")
-        assert louder is not None
-        assert louder.finish == replace(finish, fade_in=0.1)
-        assert cli("regenerate", "last", "--normalize", "rms", "--no-dither").exit_code == 0
-        other = library.recipe("last")
-        assert other is not None
-        own = SoundFinish(normalize="rms").resolved().headroom_db
-        assert other.finish == SoundFinish(normalize="rms", headroom_db=own, fade_in=0.1, fade_out=0.2)
-
-    @pytest.mark.parametrize(
-        ("options", "says"),
-        [
-            (["--headroom", "3"], "headroom goes with"),
-            (["--normalize", "peak", "--lufs", "-14"], "LUFS goes with"),
-            (["--lufs", "5"], "makes no sense"),
-            (["--format", "flac", "--sample-format", "float"], "FLAC cannot hold floats"),
-            (["--fade-in", "0.6"], "do not fit"),
-            (["--loudness", "-14"], "--lufs"),
-        ],
-    )
-    def test_what_makes_no_sense_is_wrong_usage(self, cli: Run, options: list[str], says: str) -> None:
-        done = cli("generate", "calm piano", "--duration", "0.5", *options)
-        assert done.exit_code == 2
-        assert says in done.stderr
-        assert done.stdout == ""
-
-    def test_musicgen_cli(self, tmp_path: Path) -> None:
-        options = ["--duration", "1", "--seed", "1", "--sample-rate", "48000", "--lufs", "-18"]
-        done = CliRunner().invoke(
-            musicgen,
-            [
-                "--prompt",
-                "calm piano",
-                "--output",
-                str(tmp_path / "a.wav"),
-                "--sample-format",
-                "float",
-                *options,
-            ],
-        )
-        assert done.exit_code == 0, done.stderr
-        audio, rate = load_audio(tmp_path / "a.wav")
-        assert soundfile.info(tmp_path / "a.wav").subtype == "FLOAT"
-        assert rate == 48_000
-        assert loudness(audio, rate) == pytest.approx(-18, abs=0.2)
-
-
 def test_each_seed_has_its_own_dither(tmp_path: Path) -> None:
     def stored(seed: int) -> bytes:
         made = made_for(recipe_for("x", SoundFinish(dither=True), None, seed), peak=0.5)
@@ -397,6 +284,20 @@ def test_each_seed_has_its_own_dither(tmp_path: Path) -> None:
         return load_audio(path)[0].tobytes()
 
     assert stored(1) == stored(1) != stored(2)
+
+
+@pytest.mark.parametrize(("over_db", "told"), [(0.2, False), (1.0, True)])
+@pytest.mark.parametrize("sample_rate", [None, 44_100])
+def test_what_nobody_hears_is_written_down_and_not_told(
+    over_db: float, told: bool, sample_rate: int | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = made_for(recipe_for("calm", SoundFinish(), None), peak=0.5)
+    made.audio[1_000] = 10 ** (over_db / 20)
+    request = GenerationRequest(prompt="calm", audio_format="wav", sample_rate=sample_rate)
+    sidecar = store(LibraryFolder(tmp_path / "library"), made, request)
+    library = AudioLibrary(tmp_path / "library")
+    assert library.clipped(sidecar.clip.id) == {"samples": 1, "over_db": over_db}
+    assert ("over full scale" in caplog.text) == told
 
 
 def test_old_recipes_have_no_finish() -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generation.audio import load_audio, save_audio
+from generation.clipping import cut_off
 from generation.errors import AudioError, InvalidRequestError
 from generation.finish import AS_IT_IS, STRATEGIES, SoundFinish, finish_sound
 from generation.limiter import hold_peaks, true_peaks
@@ -76,8 +77,10 @@ def test_clip(headroom: float | None, limit: float) -> None:
     done = finish_sound(audio, RATE, SoundFinish(normalize="clip", headroom_db=headroom))
     np.testing.assert_array_equal(done.audio, np.clip(audio, -np.float32(limit), np.float32(limit)))
     over = int((np.abs(audio) > limit).sum())
+    assert done.clipped is not None
     assert (
-        f"{over:,} of {audio.size:,} samples were over {-(headroom or 1):g} dB of full scale" in done.notes[0]
+        f"{over:,} of {audio.size:,} samples were over {-(headroom or 1):g} dB of full scale"
+        in done.clipped.sentence
     )
 
 
@@ -158,21 +161,48 @@ def test_what_is_over_full_scale_is_counted() -> None:
     audio = music()
     audio[[5, 500, 700]] = 2.0, -1.5, 1.0
     done = finish_sound(audio, RATE)
-    assert done.notes == (
-        f"2 of {audio.size:,} samples were over full scale, by up to 6.0 dB, and cut off there. "
-        "Normalizing (--normalize peak) keeps them whole.",
+    assert done.clipped is not None
+    assert done.clipped.sentence == (
+        f"2 of {audio.size:,} samples were over full scale by up to 6.0 dB and cut off; "
+        "--normalize peak keeps them whole."
     )
+    assert done.clipped.to_json() == {"samples": 2, "over_db": 6.02}
     np.testing.assert_array_equal(done.audio, np.clip(audio, -1, 1))
     assert audio[5] == 2  # what was given is as it was
     loose = finish_sound(audio, RATE, clip=False)
-    assert not loose.notes
+    assert loose.clipped is None
     np.testing.assert_array_equal(loose.audio, audio)
-    assert not finish_sound(audio, RATE, SoundFinish(normalize="peak")).notes
+    assert finish_sound(audio, RATE, SoundFinish(normalize="peak")).clipped is None
 
 
 def test_one_sample_over() -> None:
-    (note,) = finish_sound(np.array([0.0, -1.01]), RATE).notes
-    assert note.startswith("1 sample was over full scale, by up to 0.1 dB")
+    clipped = finish_sound(np.array([0.0, -1.01]), RATE).clipped
+    assert clipped is not None
+    assert clipped.sentence.startswith("1 sample was over full scale by up to 0.1 dB and cut off")
+
+
+@pytest.mark.parametrize(
+    ("over_db", "samples", "told"), [(0.4, 1, False), (0.6, 1, True), (0.1, 10, False), (0.1, 40, True)]
+)
+@pytest.mark.parametrize("limit_db", [0.0, -12.0])
+def test_what_could_be_heard_is_told(
+    over_db: float, samples: int, told: bool, limit_db: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However long the clip is, and on whichever side it is over."""
+    audio = np.zeros(32_000, np.float32)
+    audio[np.arange(samples) * 7] = 10 ** ((over_db + limit_db) / 20) * (-1) ** np.arange(samples)
+    found = cut_off(audio, limit_db)
+    assert found is not None
+    assert (found.samples, found.over_db) == (samples, pytest.approx(over_db, abs=1e-3))
+    assert found.audible == told
+    assert cut_off(audio, limit_db) is None
+    with caplog.at_level(logging.INFO):
+        found.tell(logging.getLogger("generation"))
+    (record,) = caplog.records
+    assert (record.levelno, record.getMessage()) == (
+        logging.WARNING if told else logging.INFO,
+        found.sentence,
+    )
 
 
 def test_16_bit_sound_is_taken_as_it_is() -> None:
