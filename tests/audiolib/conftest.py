@@ -7,15 +7,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from audiolib import AudioLibrary
+from audiolib import AudioLibrary, Clip
 from audiolib.settings import Settings
 
 # Set before anything imports the hub's client: the tests must never reach for the network.
@@ -25,7 +27,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))  # for the modules that tests share
 
-from library_files import clips_of
+from collection import put_clip
+from library_files import clips_of, make
 from library_stock import open_stock, stock
 
 # A machine that is busy with other things is no reason to fail.
@@ -100,6 +103,50 @@ def mixed(tmp_path: Path, _mixed_stock: Path) -> AudioLibrary:
     """A library of a tagged and rated WAV, a FLAC and a clip with a transcript, all old; see `library_stock.stock`."""
     shutil.copytree(_mixed_stock, tmp_path / "library")
     return open_stock(tmp_path / "library")
+
+
+@pytest.fixture(scope="session")
+def more_models(models: Path) -> None:
+    """`wide` shares the codec of `tiny`, as musicgen-medium shares that of -small; `tune` follows melodies."""
+    from generation.config import DecoderConfig, MelodyConfig, MusicGenConfig
+    from generation.tiny import make_tiny_checkpoint
+
+    wide = replace(DecoderConfig.tiny(), hidden_size=48, num_hidden_layers=3)
+    make_tiny_checkpoint(
+        models / "wide", 7, replace(MusicGenConfig.tiny(), decoder=wide), codec_of=models / "tiny"
+    )
+    decoder = replace(DecoderConfig.tiny(), cross_attention=False)
+    tune = replace(MusicGenConfig.tiny(), decoder=decoder, melody=MelodyConfig(chroma_length=10))
+    make_tiny_checkpoint(models / "tune", 8, tune, codec_of=models / "tiny")
+
+
+@pytest.fixture
+def clip(library: AudioLibrary) -> Clip:
+    """Ten frames, without a row in the index."""
+    return make(library, "calm piano", duration=0.2, seed=7, tags=("lofi",))
+
+
+@pytest.fixture
+def tone(tmp_path: Path) -> Path:
+    """A scale of half a second in a file, at another rate and in stereo."""
+    from generation.audio import save_audio
+
+    rate = 44_100
+    notes = [440.0 * 2 ** (n / 12) for n in (0, 4, 7)]
+    wave = np.concatenate([0.3 * np.sin(2 * np.pi * f * np.arange(rate // 6) / rate) for f in notes])
+    save_audio(tmp_path / "tone.wav", np.stack([wave, 0.5 * wave], axis=1).astype(np.float32), rate)
+    return tmp_path / "tone.wav"
+
+
+@pytest.fixture
+def three(library: AudioLibrary) -> AudioLibrary:
+    """A library of three clips that no model made."""
+    put_clip(
+        library.path, "calm piano", tags=("lofi", "night"), rating=4, license="cc-by-nc-4.0", key="A minor"
+    )
+    put_clip(library.path, "happy rock", model="starter", license="mit", tempo_bpm=120.0, duration=1.6)
+    put_clip(library.path, 'Ænima, "live"', kind="imported", model=None, prompt=None, suffix=".flac")
+    return library
 
 
 @pytest.fixture

@@ -1,93 +1,33 @@
-"""Made from more than words: music to go on from, melodies, several models; and again, from the library alone."""
+"""Made from more than words: music to go on from, and melodies."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import Result
+from library_files import codes_of, codes_path, forget, make, recipe
 
 from audiolib import AudioLibrary, Clip, Destination, GenerationRequest, SoundFinish
-from audiolib.clip import Recipe
 from audiolib.codes import StoredCodes, read_codes, write_codes
 from audiolib.conditioning import GIVEN_SECONDS, read_part
-from audiolib.errors import InvalidInputError, ModelChangedError, ReproductionError
-from audiolib.promptfiles import read_prompt_file
-from audiolib.recovery import line_of
-from generation.audio import load_audio, save_audio, to_int16
-from generation.config import DecoderConfig, MelodyConfig, MusicGenConfig
-from generation.errors import GenerationError, InvalidRequestError, ModelNotFoundError
+from audiolib.errors import InvalidInputError, ReproductionError
+from generation.audio import load_audio, save_audio
+from generation.errors import GenerationError, InvalidRequestError
 from generation.musicgen import MusicGen
-from generation.tiny import make_tiny_checkpoint
+
+pytestmark = pytest.mark.usefixtures("more_models")
+
 
 Run = Callable[..., Result]
 SHORT = 0.2
 RATE = 32_000
 STARTER = Path(__file__).parents[2] / "mlx-models" / "starter"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _more_models(models: Path) -> None:
-    """`wide` shares the codec of `tiny`, as musicgen-medium shares that of -small; `tune` follows melodies."""
-    wide = replace(DecoderConfig.tiny(), hidden_size=48, num_hidden_layers=3)
-    make_tiny_checkpoint(
-        models / "wide", 7, replace(MusicGenConfig.tiny(), decoder=wide), codec_of=models / "tiny"
-    )
-    decoder = replace(DecoderConfig.tiny(), cross_attention=False)
-    tune = replace(MusicGenConfig.tiny(), decoder=decoder, melody=MelodyConfig(chroma_length=10))
-    make_tiny_checkpoint(models / "tune", 8, tune, codec_of=models / "tiny")
-
-
-@pytest.fixture
-def clip(library: AudioLibrary) -> Clip:
-    """Ten frames."""
-    return make(library, "calm piano", duration=SHORT, seed=7, tags=("lofi",))
-
-
-@pytest.fixture
-def tone(tmp_path: Path) -> Path:
-    """A scale of half a second in a file, at another rate and in stereo."""
-    rate = 44_100
-    notes = [440.0 * 2 ** (n / 12) for n in (0, 4, 7)]
-    wave = np.concatenate([0.3 * np.sin(2 * np.pi * f * np.arange(rate // 6) / rate) for f in notes])
-    save_audio(tmp_path / "tone.wav", np.stack([wave, 0.5 * wave], axis=1).astype(np.float32), rate)
-    return tmp_path / "tone.wav"
-
-
-def make(library: AudioLibrary, prompt: str = "calm", **options: Any) -> Clip:
-    """A clip without a row in the index, which is no matter here."""
-    return library.generate(prompt, index=False, **{"seed": 1, **options})
-
-
-def codes_of(clip: Clip) -> StoredCodes:
-    stored = read_codes(codes_path(clip))
-    assert stored is not None
-    return stored
-
-
-def codes_path(clip: Clip) -> Path:
-    return clip.path.with_name(f"{clip.id}.codes.npz")
-
-
-def forget(clip: Clip) -> None:
-    """Remove every file of a clip."""
-    for path in clip.path.parent.glob(f"{clip.id}*"):
-        path.unlink()
-
-
-def recipe(library: AudioLibrary, clip: Clip) -> Recipe:
-    found = library.recipe(clip.id)
-    assert found is not None
-    return found
 
 
 class TestContinuation:
@@ -252,81 +192,6 @@ class TestContinuation:
         assert library.get_or_generate("calm piano", duration=0.5).id != longer.id
 
 
-class TestMadeAgain:
-    def test_when_the_source_is_gone(self, library: AudioLibrary, clip: Clip, tone: Path) -> None:
-        longer = make(library, "happy rock", continue_from=clip.id, duration=0.5)
-        from_file = make(library, "happy rock", continue_from=tone, duration=0.7)
-        forget(clip)
-        tone.unlink()
-        for made in (longer, from_file):
-            assert library.reproduce(made.id).codes_compared
-            made.path.unlink()
-            assert library.reproduce(made.id).restored == (made.path,)
-
-    def test_when_its_codes_are_lost_those_of_the_source_do(self, library: AudioLibrary, clip: Clip) -> None:
-        longer = make(library, "happy rock", continue_from=clip.id, duration=0.5)
-        kept = codes_path(longer).read_bytes()
-        codes_path(longer).unlink()
-        assert library.reproduce(longer.id).restored == (codes_path(longer),)
-        assert codes_path(longer).read_bytes() == kept
-        codes_path(longer).unlink()
-        forget(clip)
-        with pytest.raises(ReproductionError, match=rf"lost or damaged.*--continue {longer.id[-6:]}"):
-            library.reproduce(longer.id)
-        # The way out works.
-        assert make(library, "calm", continue_from=longer.id[-6:], duration=0.7).duration == 0.7
-
-    def test_a_lost_file_of_a_line_comes_back_with_its_line(self, library: AudioLibrary) -> None:
-        lines = read_prompt_file(b"calm", duration=SHORT, seed=3)
-        (outcome,) = library.generate_batch(lines)
-        assert outcome.clip is not None
-        whole = outcome.clip.path.read_bytes()
-        outcome.clip.path.unlink()
-        assert library.reproduce(outcome.clip.id).restored == (outcome.clip.path,)
-        assert line_of(outcome.clip.path) is not None
-        assert outcome.clip.path.read_bytes() == whole
-
-    def test_a_variation_has_the_same_given_music(self, library: AudioLibrary, clip: Clip) -> None:
-        longer = make(library, "happy rock", continue_from=clip.id, duration=0.5)
-        forget(clip)
-        for changes in ({"seed": 2}, {"prompt": "techno"}, {"duration": 0.7}, {"model": "wide"}):
-            made = library.regenerate(longer.id, **changes)  # type: ignore[arg-type]
-            made_with = recipe(library, made)
-            assert (made_with.continued_from, made_with.given_frames) == (clip.id, 10)
-            assert made.parent_id == longer.id
-            assert made.duration == changes.get("duration", 0.5)
-            np.testing.assert_array_equal(codes_of(made).codes[:, :10], codes_of(longer).codes[:, :10])
-            same = (codes_of(made).codes[:, 10:25] == codes_of(longer).codes[:, 10:]).all()
-            assert same == ("duration" in changes)
-            assert library.reproduce(made.id).codes_compared
-
-    def test_a_variation_by_another_codec(self, library: AudioLibrary, clip: Clip) -> None:
-        longer = make(library, "happy rock", continue_from=clip.id, duration=0.5)
-        made = library.regenerate(longer.id, model="other")
-        heard = MusicGen.from_pretrained("other").encode(load_audio(longer.path)[0][: 10 * 640], RATE)
-        np.testing.assert_array_equal(codes_of(made).codes[:, :10], heard)
-
-    def test_a_variation_from_other_music(self, library: AudioLibrary, clip: Clip) -> None:
-        longer = make(library, "happy rock", continue_from=clip.id, duration=0.5)
-        other = make(library, "techno", duration=SHORT, seed=8)
-        made = library.regenerate(longer.id, continue_from=other.id, duration=0.5)
-        np.testing.assert_array_equal(codes_of(made).codes[:, :10], codes_of(other).codes)
-
-    def test_too_short_a_variation_is_refused(self, library: AudioLibrary, clip: Clip) -> None:
-        longer = make(library, "happy rock", continue_from=clip.id, duration=0.5)
-        with pytest.raises(InvalidInputError, match="nothing to add"):
-            library.regenerate(longer.id, duration=0.2)
-
-    def test_a_context_of_its_own(self, library: AudioLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("generation.composition.WINDOW_SECONDS", 0.5)
-        monkeypatch.setattr("generation.composition.CONTEXT_SECONDS", 0.2)
-        made, usual = make(library, duration=0.9, context=0.4), make(library, duration=0.9)
-        assert recipe(library, made).context == 0.4
-        assert "context" not in recipe(library, usual).to_json()
-        assert usual.audio_sha256 != made.audio_sha256
-        assert library.reproduce(made.id).codes_compared
-
-
 class TestMelody:
     def test_it_is_followed_and_kept(self, library: AudioLibrary, clip: Clip, tone: Path) -> None:
         made = make(library, "calm", melody=tone, duration=SHORT, model="tune")
@@ -363,56 +228,6 @@ class TestMelody:
             library.regenerate(made.id, model="wide")
 
 
-class TestSeveralModels:
-    def test_they_choose_together_and_again(self, library: AudioLibrary) -> None:
-        made = make(library, "calm", duration=SHORT, model=("tiny", "wide"), model_weights=(1, 3))
-        assert made.model == "tiny+wide"
-        made_with = recipe(library, made)
-        assert (made_with.models, made_with.model_weights) == (("tiny", "wide"), (1.0, 3.0))
-        assert len(set(made_with.model_digests)) == 2
-        assert library.reproduce(made.id).codes_compared
-        alone = make(library, "calm", duration=SHORT, model="wide")
-        assert (codes_of(made).codes != codes_of(alone).codes).any()
-
-    def test_one_of_several_is_one(self, library: AudioLibrary, clip: Clip) -> None:
-        again = make(library, "calm piano", duration=SHORT, seed=7, model=("tiny",))
-        assert again.audio_sha256 == clip.audio_sha256
-        assert recipe(library, again).models == ()
-
-    def test_other_weights_are_refused(
-        self, library: AudioLibrary, models: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        made = make(library, "calm", duration=SHORT, model=("tiny", "wide"))
-        (tmp_path / "swapped").mkdir()
-        (tmp_path / "swapped" / "tiny").symlink_to(models / "tiny")
-        (tmp_path / "swapped" / "wide").symlink_to(models / "other")
-        monkeypatch.setenv("AUDIOLIB_MODELS", str(tmp_path / "swapped"))
-        with pytest.raises(ModelChangedError, match="weights of wide"):
-            library.reproduce(made.id)
-        (tmp_path / "swapped" / "wide").unlink()
-        with pytest.raises(ModelNotFoundError, match="'wide'"):
-            library.reproduce(made.id)
-
-    def test_a_variation_keeps_them_or_takes_another(self, library: AudioLibrary) -> None:
-        made = make(library, "calm", duration=SHORT, model=("tiny", "wide"), model_weights=(1, 3))
-        varied = library.regenerate(made.id, seed=2)
-        assert recipe(library, varied).model_weights == (1.0, 3.0)
-        other = library.regenerate(made.id, model="tiny")
-        assert (other.model, recipe(library, other).models) == ("tiny", ())
-
-    def test_those_that_do_not_fit_are_refused(self, library: AudioLibrary) -> None:
-        with pytest.raises(GenerationError, match="cannot be mixed"):
-            make(library, "calm", duration=SHORT, model=("tiny", "other"))
-        assert not library.path.exists()
-
-    def test_reuse_looks_at_the_weights(self, library: AudioLibrary) -> None:
-        several: dict[str, Any] = {"duration": SHORT, "model": ("tiny", "wide")}
-        made = make(library, "calm", model_weights=(1, 3), **several)
-        assert library.get_or_generate("calm", **several).id == made.id
-        assert library.get_or_generate("calm", model_weights=(1, 3), **several).id == made.id
-        assert library.get_or_generate("calm", model_weights=(1, 1), **several).id != made.id
-
-
 class TestCommand:
     def test_all_of_it(self, cli: Run, library: AudioLibrary, clip: Clip, tone: Path) -> None:
         where = ("--library", str(library.path), "--seed", "1", "--json")
@@ -445,130 +260,6 @@ class TestCommand:
             result = cli("generate", "calm", *options, *where)
             assert (result.exit_code, result.stdout) == (2, "")
             assert result.stderr.count("\n") == 1
-
-
-@pytest.mark.skipif(os.name != "posix", reason="players are shell scripts here")
-class TestPlay:
-    @pytest.fixture
-    def players(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """A folder that is all of the path, on a machine without PortAudio."""
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        monkeypatch.setenv("PATH", str(folder))
-        monkeypatch.setitem(sys.modules, "sounddevice", None)
-        return folder
-
-    def player(self, folder: Path, script: str, name: str = "aplay") -> None:
-        (folder / name).write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
-        (folder / name).chmod(0o755)
-
-    def test_what_is_heard_while_it_is_made_is_the_clip(
-        self, cli: Run, players: Path, library: AudioLibrary
-    ) -> None:
-        record = f"head -c 2 > {players}/heard; date +%s.%N > {players}/first"
-        # It hears the rest when the clip is stored already: ears are slower than the model.
-        record += f"; until ls {library.path}/audio/*/*.json; do sleep 0.05; done"
-        record += f"; sleep 0.5; cat >> {players}/heard"
-        self.player(players, record)
-        options = ("--duration", "3", "--seed", "1", "--json", "--no-index", "--library", str(library.path))
-        played = json.loads(cli("generate", "calm piano", "--play", *options).stdout)
-        silent = json.loads(cli("generate", "calm piano", *options).stdout)
-        first, second = (library.get(str(each["id"])) for each in (played, silent))
-        np.testing.assert_array_equal(codes_of(first).codes, codes_of(second).codes)
-        assert first.audio_sha256 == second.audio_sha256
-        assert recipe(library, first) == recipe(library, second)
-        heard = np.fromfile(players / "heard", "<i2").astype(int)
-        assert len(heard) == 3 * RATE
-        # Decoded in pieces, so that the last bit of a sample may differ.
-        assert np.abs(heard - to_int16(load_audio(first.path)[0])).max() <= 1
-        # The sound began before the last frames were made.
-        assert float((players / "first").read_text()) < codes_path(first).stat().st_mtime
-        assert library.reproduce(first.id).codes_compared
-
-    def test_the_first_sound_comes_while_steps_are_made(self, players: Path, library: AudioLibrary) -> None:
-        self.player(players, f"head -c 2 > {players}/first; cat > /dev/null")
-        seen: list[bool] = []
-
-        def progress(at: Any) -> None:
-            time.sleep(0.005)
-            seen.append((players / "first").exists())
-
-        make(library, "calm", duration=3, play=True, progress=progress)
-        assert (seen[0], seen[-1]) == (False, True)
-        assert seen.count(True) > 20
-
-    @pytest.mark.parametrize("script", ["echo no sound card >&2; exit 3", None])
-    def test_a_clip_that_cannot_be_played_is_stored(
-        self, cli: Run, players: Path, library: AudioLibrary, script: str | None
-    ) -> None:
-        if script is not None:
-            self.player(players, script)
-        result = cli("generate", "calm", "--duration", "0.2", "--play", "--library", str(library.path))
-        assert result.exit_code == 0
-        assert "0.2 s of music" in result.stdout
-        assert library.get("last").duration == SHORT
-
-    def test_the_file_is_played_where_nothing_plays_live(
-        self, players: Path, library: AudioLibrary, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        self.player(players, f'echo "$@" > {players}/called', name="afplay")
-        made = make(library, "calm", duration=SHORT, play=True)
-        assert (players / "called").read_text() == f"{made.path}\n"
-        self.player(players, "echo no sound card >&2; exit 3", name="afplay")
-        make(library, "calm", duration=SHORT, play=True)
-        assert "The clip is stored, but could not be played" in caplog.text
-        assert "no sound card" in caplog.text
-
-    def test_a_plain_file_and_a_reused_clip_are_heard_too(
-        self, players: Path, library: AudioLibrary, clip: Clip, tmp_path: Path
-    ) -> None:
-        self.player(players, f"cat > {players}/heard")
-        request = GenerationRequest(prompt="calm", duration=SHORT, seed=7)
-        list(library.render_all([request], Destination(file=tmp_path / "out.wav"), play=True))
-        assert (players / "heard").stat().st_size == 2 * round(SHORT * RATE)
-        self.player(players, f'echo "$@" > {players}/called')
-        request = GenerationRequest(prompt="calm piano", duration=SHORT)
-        (found,) = library.reuse_or_generate([request], play=True)
-        assert found.reused
-        assert str(clip.path) in (players / "called").read_text()
-
-    def test_several_are_stored_though_none_can_be_played(
-        self, cli: Run, players: Path, library: AudioLibrary
-    ) -> None:
-        self.player(players, "echo no sound card >&2; exit 3")
-        where = ("--library", str(library.path), "--no-index", "--json")
-        result = cli("generate", "calm", "--duration", "0.2", "--count", "3", "--play", *where)
-        assert result.exit_code == 0
-        assert len(result.stdout.splitlines()) == 3
-        assert result.stderr.count("stored, but could not be played") == 1
-
-    def test_a_player_that_dies_is_told_of_at_once_and_once(
-        self, players: Path, library: AudioLibrary, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        self.player(players, "head -c 100 > /dev/null; echo no sound card >&2; exit 3")
-        told: list[bool] = []
-
-        def progress(at: Any) -> None:
-            time.sleep(0.02)  # a slow model
-            told.append("still made, but cannot be heard" in caplog.text)
-
-        made = make(library, "calm", duration=2, play=True, progress=progress)
-        assert made.path.is_file()
-        assert told.count(True) > 20
-        assert caplog.text.count("no sound card") == 1
-
-    def test_an_interruption_ends_the_sound(self, players: Path, library: AudioLibrary) -> None:
-        self.player(players, f"echo $$ > {players}/pid; exec sleep 60")
-
-        def progress(at: Any) -> None:
-            if (players / "pid").exists() and (players / "pid").read_text().strip():
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            make(library, "calm", duration=20, play=True, progress=progress)
-        with pytest.raises(ProcessLookupError):
-            os.kill(int((players / "pid").read_text()), 0)
-        assert not library.path.exists()
 
 
 class TestParts:

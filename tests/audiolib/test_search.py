@@ -59,6 +59,12 @@ class TestModes:
         assert hits[0].why is not None
         assert hits[0].why.matched == ("stringz -> strings",)
 
+    def test_what_resembles_the_unwanted_comes_later(self, stock: AudioLibrary) -> None:
+        """No clip has the word "infants"; one of them is about nothing else."""
+        query = "something to sleep to, no infants"
+        assert titles(stock, query, mode="semantic")[0] == TITLES[4]
+        assert titles(stock, query)[0] != TITLES[4]
+
     @pytest.mark.parametrize("mode", ["hybrid", "semantic", "keyword"])
     def test_the_score_is_the_similarity(self, stock: AudioLibrary, mode: str) -> None:
         by_meaning = {
