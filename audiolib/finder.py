@@ -114,16 +114,25 @@ class Finder:
         one_off: bool = False,
     ) -> list[SearchHit]:
         """Return the clips that fit some words best; see `AudioLibrary.search`."""
-        from indexing.query import MODES, search
+        from indexing.query import MODES, search, text_to_avoid
 
         if mode not in MODES:
             raise InvalidInputError(f"There is no search mode {mode!r}. Use one of: {', '.join(MODES)}.")
         vector = self._vector(words, mode=mode, one_off=one_off)
+        avoided = text_to_avoid(words) if mode == "hybrid" and vector is not None else None
+        unwanted = self._catalogue.embed_query(avoided, one_off=one_off) if avoided else None
         wanted = self.resolved(filters)
 
         def page(offset: int) -> Sequence["Hit"]:
             return search(
-                self._catalogue.index, words, vector, mode=mode, filters=wanted, limit=limit, offset=offset
+                self._catalogue.index,
+                words,
+                vector,
+                mode=mode,
+                filters=wanted,
+                unwanted=unwanted,
+                limit=limit,
+                offset=offset,
             )
 
         hits = self._hits(page, limit=limit, explain=explain)

@@ -9,7 +9,7 @@ from indexing.candidates import Candidates
 from indexing.errors import InvalidQueryError
 from indexing.filters import Filters, parse_bpm, parse_key, parse_loudness, parse_range
 from indexing.fulltext import KeywordMatches, find_words, fitness
-from indexing.keywords import Words, read_words, text_to_avoid, text_to_embed
+from indexing.keywords import Document, Words, read_words, text_to_avoid, text_to_embed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -203,9 +203,13 @@ class _Search:
                 fused[id] += trust * share * _reciprocal(place, _WORDS_CONSTANT)
         alike = {} if self._unwanted is None else self._rows.likeness(self._unwanted, candidates)
         return {
-            id: value * fitness(self._words, documents.get(id)) * (1 - max(0.0, alike.get(id, 0.0)))
-            for id, value in fused.items()
+            id: value * self._fitness(documents.get(id), alike.get(id, 0.0)) for id, value in fused.items()
         }
+
+    def _fitness(self, document: Document | None, likeness: float) -> float:
+        """By what is not wanted: less for a clip that has it or is like it, more for one that says it has not."""
+        said = fitness(self._words, document)
+        return said if said > 1 else said * (1 - max(0.0, likeness))
 
     def _trust(self, best: float) -> float:
         """How far the ranking by words is to be trusted, 0 to 1, by the best share of the query in one clip."""

@@ -61,7 +61,7 @@ class TestModes:
 
     def test_what_resembles_the_unwanted_comes_later(self, stock: AudioLibrary) -> None:
         """No clip has the word "infants"; one of them is about nothing else."""
-        query = "something to sleep to, no infants"
+        query = "a song at bedtime, no infants"
         assert titles(stock, query, mode="semantic")[0] == TITLES[4]
         assert titles(stock, query)[0] != TITLES[4]
 

@@ -11,6 +11,7 @@ from indexing.keywords import (
     spell_keys,
     spellings,
     stem,
+    text_to_avoid,
     text_to_embed,
     tokens,
 )
@@ -76,6 +77,11 @@ def test_a_minor_key_is_no_key_of_a_minor() -> None:
     assert spell_keys("A minor key, a minor mood") == "A minor key, a minor mood"
 
 
+def test_what_to_avoid_is_a_text_of_its_own() -> None:
+    assert text_to_avoid("piano without drums, not scary") == "drums, scary"
+    assert text_to_avoid("piano") is None
+
+
 def test_small_words_count_for_the_length() -> None:
     assert read_words("falling in love").length == 3
     assert read_words('"brushed drums" in A minor, 120 bpm').length == 5
@@ -92,6 +98,12 @@ def test_scripts_are_kept_and_accents_do_not_matter() -> None:
 )
 def test_forms_of_a_word_meet(pair: tuple[str, str]) -> None:
     assert stem(pair[0]) == stem(pair[1])
+
+
+def test_short_words_have_no_endings() -> None:
+    """ "for" is in most documents, and a forest is not."""
+    assert stem("forest") != stem("for")
+    assert stem("rivers") == stem("river")
 
 
 @pytest.mark.parametrize("typed", ["pian", "pianoo", "pixno", "paino", "xpiano", "ipano"])

@@ -142,6 +142,18 @@ def test_no_drums_in_a_document_stands_for_any_percussion(
         assert (found[-1] == "a-drums") == (" " not in unwanted)
 
 
+def test_what_is_like_the_unwanted_comes_later(tmp_path: Path, row: Callable[..., IndexRow]) -> None:
+    made = ClipIndex(tmp_path)
+    made.upsert([row("a-like", document="oboe, creepy", vector=vector(50))])
+    made.upsert([row("b-unlike", document="oboe, cheerful", vector=vector(-50))])
+    assert ids(search(made, "oboe, not scary", QUERY)) == ["a-like", "b-unlike"], "equals come by their ids"
+    assert ids(search(made, "oboe, not scary", QUERY, unwanted=vector(60))) == ["b-unlike", "a-like"]
+    made.upsert([row("c-denies", document="oboe, not scary", vector=vector(60))])
+    found = search(made, "oboe, not scary", QUERY, unwanted=vector(60))
+    assert ids(found)[0] == "c-denies", "what it says of itself counts for more than what it resembles"
+    assert found[0].score == pytest.approx(0.5, abs=1e-6), "the score is the similarity to what is wanted"
+
+
 def test_a_number_is_no_typo_and_first_letters_are_right(
     tmp_path: Path, row: Callable[..., IndexRow]
 ) -> None:
