@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 
 from generation import decoding
+from generation.backend import backend_name
 from generation.config import EncodecConfig
 from generation.decoding import decode_clip, decode_clips
 from generation.encodec import Encodec
+
+CLOSE = 1e-5 if backend_name() == "cpu" else 1e-3
+"""Tensor cores multiply 10 bits of a fraction."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +38,7 @@ def test_together_and_alone(
     for one, own in zip(together, codes, strict=True):
         alone = decode_clip(codec, config, own, channels)
         assert one.shape == alone.shape == ((9 * 640, 2) if channels == 2 else (9 * 640,))
-        np.testing.assert_allclose(one, alone, atol=1e-5)
+        np.testing.assert_allclose(one, alone, atol=CLOSE)
 
 
 def test_memory_bounds_how_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,28 @@ def test_the_cpu_does_without_them(decoder: MusicGenDecoder) -> None:
         assert not suits(decoder, [], SamplingSettings())
 
 
+@on_nvidia
+@pytest.mark.parametrize("clips", [1, 4, 6], ids=["a kernel a layer", "eight rows", "products"])
+def test_the_loop_in_sixteen_bits(clips: int) -> None:
+    """The kernels of the device make the ordinary loop's tokens, but for what rounding decides."""
+    mx.random.seed(2)
+    config = DecoderConfig(hidden_size=256, num_hidden_layers=3, num_attention_heads=4, ffn_dim=1024)
+    decoder = MusicGenDecoder(config, text_dim=TEXT_DIM)
+    decoder.eval()
+    decoder.set_dtype(mx.float16)
+    states = [
+        decoder.project_text(normal(1, 4 + 7 * clip, TEXT_DIM))[0] if clip != 1 else None
+        for clip in range(clips)
+    ]
+    voice = Voice(decoder, memories_for(decoder, states, apart=False))
+    known = plan(decoder, clips, frames=12, given=0)
+    for settings in (SamplingSettings(temperature=0), SamplingSettings(top_k=50)):
+        assert suits(decoder, voice.memories, settings)
+        ours = tokens(voice, known, settings, prefilled=0, quick=False)  # the device's own kernels
+        plain = tokens(voice, known, settings, prefilled=0, quick=True)
+        assert np.mean(ours == plain) > 0.9
+
+
 def normal(*shape: int, scale: float = 1.0, dtype: mx.Dtype = mx.float16) -> mx.array:
     return (mx.random.normal(shape) * scale).astype(dtype)
 
