@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 DTYPES = ("float32", "float16", "bfloat16")
 CPU_ROW_TILE = 8
 """Rows of every product on the CPU: four clips with guidance; products of 1 to 8 rows cost about the same there."""
-
+NARROW = 512
+"""Width up to which a network works in one thread on the CPU."""
 
 _libraries: list[ctypes.CDLL] = []  # the one in use, once `prepare` has found it
 _THREAD_CONTROLS = (

@@ -27,13 +27,11 @@ Array = npt.NDArray[np.float32]
 
 _LONGEST_PRODUCT = 1536
 """Inputs above which a product is made in parts."""
-_NARROW = 512
-"""Width up to which a decoder works in one thread."""
 
 
 def threads_for(decoder: MusicGenDecoder) -> AbstractContextManager[None]:
     """One thread for a decoder whose products are too small to be shared out; to be held while it makes steps."""
-    narrow = decoder.cpu_steps and decoder.config.hidden_size <= _NARROW
+    narrow = decoder.cpu_steps and decoder.config.hidden_size <= backend.NARROW
     return backend.one_thread() if narrow else nullcontext()
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from generation import batching
+from generation import backend, batching
 from generation.codec_stream import decode_in_pieces
 from generation.composition import Waveform
 from generation.config import EncodecConfig
@@ -17,8 +18,10 @@ from generation.errors import GenerationError
 
 Codes = npt.NDArray[np.integer]
 
-_PIECE_SECONDS = 30.0
-"""What is decoded at once; longer clips are decoded in pieces, so that memory does not grow with them."""
+_PIECE_SECONDS = {"cpu": 1.0}
+_LONGEST_PIECE = 30.0
+"""What is decoded at once; longer clips are decoded in pieces, so that memory does not grow with them. On the CPU a
+second at a time stays in its caches and takes two thirds of the time, with the same samples."""
 _BYTES_A_SECOND = 125_000_000
 """Of the codec's work on a second of one clip at 32 kHz: 32 clips of ten seconds took 32 GB on an H200."""
 _SHARE = 0.25  # of the device's memory
@@ -32,15 +35,17 @@ def decode_clip(codec: Encodec, config: EncodecConfig, codes: Codes, channels: i
     Raises:
         GenerationError: The codec gave samples that are no numbers.
     """
-    piece = round(_PIECE_SECONDS * config.frame_rate)
+    narrow = config.num_filters * 2 ** len(config.upsampling_ratios) <= backend.NARROW
+    piece = round(_PIECE_SECONDS.get(backend.backend_name(), _LONGEST_PIECE) * config.frame_rate)
     decoded = []
-    for channel in range(channels):
-        own = mx.array(codes[channel::channels].astype(np.int32))[None]
-        if own.shape[2] <= piece:
-            pieces = [codec.decode(own)]
-        else:
-            pieces = decode_in_pieces(codec, config, own, frames=piece)
-        decoded.append(np.concatenate([np.array(p[0, :, 0], dtype=np.float32) for p in pieces]))
+    with backend.one_thread() if narrow else nullcontext():
+        for channel in range(channels):
+            own = mx.array(codes[channel::channels].astype(np.int32))[None]
+            if own.shape[2] <= piece:
+                pieces = [codec.decode(own)]
+            else:
+                pieces = decode_in_pieces(codec, config, own, frames=piece)
+            decoded.append(np.concatenate([np.array(p[0, :, 0], dtype=np.float32) for p in pieces]))
     return _whole(decoded[0] if channels == 1 else np.stack(decoded, axis=1))
 
 
@@ -62,7 +67,7 @@ def decode_clips(
     """
     frames = clips[0].shape[1]
     together = min(rows, _room(frames / config.frame_rate))
-    if together == 1 or frames > round(_PIECE_SECONDS * config.frame_rate):
+    if together == 1 or frames > round(_LONGEST_PIECE * config.frame_rate):
         return [decode_clip(codec, config, codes, channels) for codes in clips]
     filled = np.stack([*clips, *[clips[-1]] * (-(-rows // together) * together - len(clips))]).astype(
         np.int32
