@@ -18,6 +18,7 @@ from generation.decoder import KVCache, MusicGenDecoder, TextMemory
 from generation.layers import sinusoidal_positions
 from generation.portable_kernels import Text
 from generation.sampling import SamplingSettings, clip_keys, step_keys
+from generation.turns import Turn
 
 Tokens = npt.NDArray[np.int32]
 
@@ -29,6 +30,9 @@ _ROOM_BLOCK = 64
 _TEXT_BLOCK = 32
 _ROOMY = 16
 """Numbers of small arrays: MLX has those of 8 bytes share a page with the host, and a GPU that writes there waits."""
+
+_TURN = Turn()
+"""Blocks that wait for each other need the whole device: two such kernels, half of each on it, would wait for ever."""
 
 
 def suits(decoder: MusicGenDecoder, memories: Sequence[TextMemory], settings: SamplingSettings) -> bool:
@@ -104,9 +108,22 @@ class QuickSteps:
 
     def run(self, tokens: mx.array) -> Iterator[Tokens]:
         """Yield the tokens `(B, K)` of each step; `tokens (B, K)` are those of the step before the first."""
+        waiting: deque[mx.array] = deque()
+        with _TURN.held():
+            try:
+                for queued in self._queue(tokens):
+                    waiting.append(queued)
+                    if len(waiting) > _AHEAD:
+                        yield np.array(waiting.popleft())
+                while waiting:
+                    yield np.array(waiting.popleft())
+            finally:
+                mx.eval(*waiting)  # nothing is left on the device when it is another's turn
+
+    def _queue(self, tokens: mx.array) -> Iterator[mx.array]:
+        """Each step's tokens, on their way."""
         clock = mx.full((_ROOMY,), self._prefix + self._start, mx.int32)
         block = max(1, _NOISE_STEPS // self._clips)
-        waiting: deque[mx.array] = deque()
         # Compiled here and gone with this call: kept here it would make a circle, and the caches wait to be collected.
         run_step = mx.compile(self._run) if self._kernels.TRACEABLE else self._run
         for step in range(self._start, self._steps):
@@ -116,11 +133,7 @@ class QuickSteps:
                 sizes = mx.array(numbers, mx.int32)
             tokens, clock = run_step(tokens, clock, noise, sizes)
             mx.async_eval(tokens, clock)
-            waiting.append(tokens)
-            if len(waiting) > _AHEAD:
-                yield np.array(waiting.popleft())
-        while waiting:
-            yield np.array(waiting.popleft())
+            yield tokens
 
     def _noise(self, step: int, steps: int) -> mx.array:
         """Gumbel noise `(steps, B, K, V)`, the very numbers that `sampling.choose` draws."""
