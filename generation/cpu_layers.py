@@ -101,15 +101,15 @@ class Norm:
         weight, bias = scale
         for make in self._means:
             make()
-        np.subtract(self._x, self._mean, out=self._centred)
+        np.subtract(self._x, self._mean, self._centred)
         self._variance.fill(self._epsilon)
         for make in self._variances:
             make()
-        np.sqrt(self._variance, out=self._variance)
-        np.divide(_ONE, self._variance, out=self._variance)
-        np.multiply(self._centred, self._variance, out=self.out)
-        np.multiply(self.out, weight, out=self.out)
-        np.add(self.out, bias, out=self.out)
+        np.sqrt(self._variance, self._variance)
+        np.divide(_ONE, self._variance, self._variance)
+        np.multiply(self._centred, self._variance, self.out)
+        np.multiply(self.out, weight, self.out)
+        np.add(self.out, bias, self.out)
 
 
 class SelfAttention:
@@ -123,7 +123,10 @@ class SelfAttention:
         qkv = work.buffer("qkv", clips, 3 * dim, count)
         self._qkv = work.each(view(layer.self_attn.qkv.weight), work.norm.out, qkv)
         # A cache's rows are in the order of one that was filled by reading: all clips with text, then all without.
-        self._parts = qkv.reshape(clips, 3, heads, width, count).transpose(1, 4, 0, 2, 3)
+        self._columns = qkv.transpose(2, 0, 1)
+        self._sorted = work.buffer("sorted", count, clips, 3 * dim)
+        parts = self._sorted.reshape(count * clips, 3, heads, width)
+        self._asked, self._key, self._value = parts[:, 0], parts[:, 1], parts[:, 2]
         self._queries, self._heard = (
             work.buffer(name, count * clips, heads, width) for name in ("queries", "heard")
         )
@@ -135,30 +138,31 @@ class SelfAttention:
             for own, read in zip((self._keys, self._values), cache.filled, strict=True):
                 own[:, :, : cache.length] = np.array(read)
         self._attention = Attention(self._queries, self._keys, self._values, self._weights, self._heard)
-        self._shape = count, clips, heads, width
+        self._weight_rows = self._weights.reshape(-1, room)
+        self._heard_rows = self._heard.reshape(count, clips, dim).swapaxes(0, 1)
         self._turned = work.buffer("turned", clips, count, dim)
-        self._added = work.buffer("added", clips, dim, count)
-        self._out = work.each(view(layer.self_attn.out.weight), self._turned, self._added)
+        added = work.buffer("added", clips, dim, count)
+        self._added = added.swapaxes(1, 2)
+        self._out = work.each(view(layer.self_attn.out.weight), self._turned, added)
 
     def __call__(self, position: int) -> None:
         """Make the step at a position."""
-        count, clips, heads, width = self._shape
         work, end = self._work, position + 1
         work.norm(self._scale)
         for make in self._qkv:
             make()
-        queries, keys, values = self._parts
-        np.multiply(queries, self._factor, out=self._queries.reshape(self._shape))
-        self._keys.reshape(count, clips, heads, work.room, width)[:, :, :, position] = keys
-        self._values.reshape(count, clips, heads, work.room, width)[:, :, :, position] = values
+        self._sorted[...] = self._columns
+        np.multiply(self._asked, self._factor, self._queries)
+        self._keys[:, :, position] = self._key
+        self._values[:, :, position] = self._value
         self._attention.score(end)
-        weights = self._weights.reshape(count * clips * heads, work.room)[:, :end]
+        weights = self._weight_rows[:, :end]
         work.math.softmax(weights, weights)
         self._attention.sum(end)
-        self._turned[...] = self._heard.reshape(count, clips, heads * width).swapaxes(0, 1)
+        self._turned[...] = self._heard_rows
         for make in self._out:
             make()
-        np.add(work.x, self._added.swapaxes(1, 2), out=work.x)
+        np.add(work.x, self._added, work.x)
 
 
 class FewWords:
@@ -184,7 +188,7 @@ class FewWords:
         self._ask()
         self._math.softmax(self._scores, self._scores)
         self._tell()
-        np.add(self._x, self._out, out=self._x)
+        np.add(self._x, self._out, self._x)
 
 
 class ManyWords:
@@ -215,14 +219,14 @@ class ManyWords:
         self._norm(self._scale)
         self._tile[0] = self._norm.out[0, 0]
         self._ask()
-        np.multiply(self._queries, self._factor, out=self._queries)
+        np.multiply(self._queries, self._factor, self._queries)
         for make in self._score:
             make()
         self._math.softmax(self._scores, self._scores)
         for make in self._sum:
             make()
         self._tell()
-        np.add(self._x, self._out, out=self._x)
+        np.add(self._x, self._out, self._x)
 
 
 class FeedForward:
@@ -238,7 +242,9 @@ class FeedForward:
         weight = weight if isinstance(layer.fc2, SplitLinear) else weight[None]
         parts = len(weight)
         self._turned = work.buffer("hidden rows", clips, parts, count, wide // parts)
+        self._columns = self._hidden.reshape(clips, parts, wide // parts, count).swapaxes(2, 3)
         self._parts = work.buffer("parts", clips, parts, dim, count)
+        self._added = self._parts[:, 0].swapaxes(1, 2)
         self._second = [
             columns(weight[part], self._turned[clip, part], self._parts[clip, part])
             for clip in range(clips)
@@ -252,12 +258,12 @@ class FeedForward:
         for make in self._first:
             make()
         self._activate(self._hidden)
-        clips, parts, count, width = self._turned.shape
-        self._turned[...] = self._hidden.reshape(clips, parts, width, count).swapaxes(2, 3)
+        self._turned[...] = self._columns
         for make in self._second:
             make()
-        added = self._parts[:, 0] if parts == 1 else self._parts.sum(axis=1)
-        np.add(work.x, added.swapaxes(1, 2), out=work.x)
+        for part in range(1, self._parts.shape[1]):
+            np.add(self._parts[:, 0], self._parts[:, part], self._parts[:, 0])
+        np.add(work.x, self._added, work.x)
 
 
 def attend_text(work: Workspace, layer: Block, memory: TextMemory, index: int) -> FewWords | ManyWords:

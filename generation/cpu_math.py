@@ -13,6 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Wide = npt.NDArray[np.float64]
+Shape = tuple[int, ...]
+
+_SHAPES = 16
+"""Shapes whose memory is kept cut out."""
 
 
 def _constants(*values: float) -> list[npt.NDArray[np.float64]]:
@@ -37,6 +42,21 @@ _LOWEST = np.array(-87.0, np.float32)  # beyond it there is nothing left beside 
 _BIAS, _MANTISSA = np.array(127, np.int32), np.array(23, np.int32)  # of a float32
 
 
+class _Memory:
+    """Memory to work in for arrays of one shape."""
+
+    __slots__ = ("exponent", "flat", "fraction", "narrow", "power", "powers", "sums", "wide")
+
+    def __init__(
+        self, wide: list[Wide], narrow: list[Array], whole: npt.NDArray[np.int32], shape: Shape
+    ) -> None:
+        size = math.prod(shape)
+        self.fraction, self.power, self.wide = (part[:size] for part in wide)
+        self.narrow, self.flat, sums = (part[:size] for part in narrow)
+        self.powers, self.sums = self.flat.reshape(shape), sums.reshape(shape)
+        self.exponent = whole[:size]
+
+
 class Elementwise:
     """The functions, with memory to work in."""
 
@@ -47,79 +67,89 @@ class Elementwise:
             size: The most numbers of an array that is given to it.
         """
         self._wide = [np.empty(size, np.float64) for _ in range(3)]
-        self._narrow = [np.empty(size, np.float32) for _ in range(5)]
+        self._narrow = [np.empty(size, np.float32) for _ in range(3)]
         self._whole = np.empty(size, np.int32)
+        self._memories: dict[Shape, _Memory] = {}
 
     def softmax(self, x: Array, out: Array) -> None:
         """Softmax over the last axis: `(N, T) -> (N, T)`; `x` may be `out`, and neither need be contiguous."""
-        rows, length = x.shape
-        powers, sums = (part[: x.size].reshape(rows, length) for part in self._narrow[3:])
-        np.subtract(x, x.max(axis=-1, keepdims=True), out=powers)
-        self._exp(self._narrow[3][: x.size])
-        np.add.accumulate(powers, axis=-1, out=sums)  # one after the other, not in pairs as `sum`
-        np.multiply(powers, _ONE / sums[:, -1:], out=out)
+        memory = self._memory(x.shape)
+        powers, sums = memory.powers, memory.sums
+        np.subtract(x, np.maximum.reduce(x, -1, keepdims=True), powers)
+        _exp(memory.flat, memory)
+        np.add.accumulate(powers, -1, out=sums)  # one after the other, not in pairs as `sum`
+        np.multiply(powers, _ONE / sums[:, -1:], out)
 
     def gelu(self, x: Array, out: Array) -> None:
         """`x * (1 + erf(x / sqrt(2))) / 2` of a contiguous array; `x` may be `out`."""
-        erf = self._narrow[3][: x.size].reshape(x.shape)
-        np.divide(x, _ROOT_OF_TWO, out=erf)
-        self._erf(self._narrow[3][: x.size])
-        np.add(erf, _ONE, out=erf)
-        np.multiply(x, erf, out=out)
-        np.divide(out, _TWO, out=out)
+        memory = self._memory(x.shape)
+        erf = memory.powers
+        np.divide(x, _ROOT_OF_TWO, erf)
+        _erf(memory)
+        np.add(erf, _ONE, erf)
+        np.multiply(x, erf, out)
+        np.divide(out, _TWO, out)
 
-    def _exp(self, x: Array) -> None:
-        """The exponential of numbers up to 0, `(N,)`, in place."""
-        fraction, power, narrow, exponent = self._parts(x.size)
-        np.maximum(x, _LOWEST, out=x)
-        np.multiply(x, _LOG2_E, out=narrow)
-        np.add(narrow, _HALF, out=x)
-        np.floor(x, out=x)
-        np.subtract(narrow, x, out=narrow)
-        np.copyto(fraction, narrow)
-        np.multiply(fraction, _EXP[0], out=power)
-        np.add(power, _EXP[1], out=power)
-        for constant in _EXP[2:]:
-            np.copyto(narrow, power, casting="same_kind")
-            np.multiply(fraction, narrow, out=power)
-            np.add(power, constant, out=power)
-        np.copyto(narrow, power, casting="same_kind")
-        np.copyto(exponent, x, casting="unsafe")
-        np.add(exponent, _BIAS, out=exponent)
-        np.left_shift(exponent, _MANTISSA, out=exponent)
-        np.multiply(exponent.view(np.float32), narrow, out=x)
+    def _memory(self, shape: Shape) -> _Memory:
+        found = self._memories.get(shape)
+        if found is None:
+            if len(self._memories) > _SHAPES:  # attention has another one in every step
+                self._memories.clear()
+            found = self._memories[shape] = _Memory(self._wide, self._narrow, self._whole, shape)
+        return found
 
-    def _erf(self, x: Array) -> None:
-        """The error function of numbers `(N,)`, in place (Abramowitz and Stegun 7.1.26)."""
-        wide, narrow = self._wide[2][: x.size], self._narrow[2][: x.size]
-        t, power, rounded, _ = self._parts(x.size)
-        # exp(-x^2) first, as it works in the same memory.
-        square = self._narrow[1][: x.size]
-        np.multiply(x, x, out=square)
-        np.negative(square, out=square)
-        self._exp(square)
-        np.copyto(power, x)
-        np.abs(power, out=power)
-        np.multiply(power, _ERF_T, out=power)
-        np.add(power, _ONE, out=power)
-        np.copyto(rounded, power, casting="same_kind")
-        np.divide(_ONE, rounded, out=narrow)
-        np.copyto(t, narrow)
-        np.multiply(t, _ERF[0], out=power)
-        np.add(power, _ERF[1], out=power)
-        for constant in _ERF[2:]:
-            np.copyto(rounded, power, casting="same_kind")
-            np.multiply(t, rounded, out=power)
-            np.add(power, constant, out=power)
-        np.copyto(rounded, power, casting="same_kind")
-        np.multiply(square, narrow, out=square)
-        np.copyto(wide, square)
-        np.multiply(wide, rounded, out=power)
-        np.subtract(_ONE, power, out=power)
-        np.copyto(rounded, power, casting="same_kind")
-        np.copysign(rounded, x, out=x)
 
-    def _parts(
-        self, size: int
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], Array, npt.NDArray[np.int32]]:
-        return self._wide[0][:size], self._wide[1][:size], self._narrow[0][:size], self._whole[:size]
+def _exp(x: Array, memory: _Memory) -> None:
+    """The exponential of numbers up to 0, `(N,)`, in place."""
+    fraction, power, narrow, exponent = memory.fraction, memory.power, memory.narrow, memory.exponent
+    np.maximum(x, _LOWEST, x)
+    np.multiply(x, _LOG2_E, narrow)
+    np.add(narrow, _HALF, x)
+    np.floor(x, x)
+    np.subtract(narrow, x, narrow)
+    fraction[...] = narrow
+    np.multiply(fraction, _EXP[0], power)
+    np.add(power, _EXP[1], power)
+    for constant in _EXP[2:]:
+        _round(power, narrow)
+        np.multiply(fraction, power, power)
+        np.add(power, constant, power)
+    narrow[...] = power
+    exponent[...] = x
+    np.add(exponent, _BIAS, exponent)
+    np.left_shift(exponent, _MANTISSA, exponent)
+    np.multiply(exponent.view(np.float32), narrow, x)
+
+
+def _erf(memory: _Memory) -> None:
+    """The error function (Abramowitz and Stegun 7.1.26) of the numbers in `flat`, in place."""
+    x, narrow, square = memory.flat, memory.narrow, memory.sums.reshape(-1)
+    np.multiply(x, x, square)
+    np.negative(square, square)
+    _exp(square, memory)
+    t, power, wide = memory.fraction, memory.power, memory.wide
+    np.abs(x, narrow)
+    np.multiply(narrow, _ERF_T, power)
+    np.add(power, _ONE, power)
+    narrow[...] = power
+    np.divide(_ONE, narrow, narrow)
+    t[...] = narrow
+    np.multiply(square, narrow, square)
+    wide[...] = square
+    np.multiply(t, _ERF[0], power)
+    np.add(power, _ERF[1], power)
+    for constant in _ERF[2:]:
+        _round(power, narrow)
+        np.multiply(t, power, power)
+        np.add(power, constant, power)
+    _round(power, narrow)
+    np.multiply(wide, power, power)
+    np.subtract(_ONE, power, power)
+    narrow[...] = power
+    np.copysign(narrow, x, x)
+
+
+def _round(power: Wide, narrow: Array) -> None:
+    """To float32 and back."""
+    narrow[...] = power
+    power[...] = narrow

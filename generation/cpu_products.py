@@ -6,6 +6,7 @@ They are called just as MLX calls them, so they have the same bits; a call takes
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -116,12 +117,7 @@ def _bound(
         _address(out),
         integers[n],
     )
-    kept = (a, b, out)  # as long as somebody may call it
-
-    def make(sgemm: Any = sgemm, call: tuple[Any, ...] = call, _kept: object = kept) -> None:
-        sgemm(*call)
-
-    return make
+    return functools.partial(sgemm, *call)
 
 
 def _by_numpy(a: Array, b: Array, out: Array, *, scale: float, add: bool) -> Product:
@@ -137,5 +133,5 @@ def _by_numpy(a: Array, b: Array, out: Array, *, scale: float, add: bool) -> Pro
 
 
 def _address(array: Array) -> Any:
-    # A reference, because ctypes takes twice as long with a `c_void_p`.
-    return ctypes.byref(ctypes.c_float.from_address(array.ctypes.data))
+    # A reference, because ctypes takes twice as long with a `c_void_p`; to a buffer, so that the array is kept.
+    return ctypes.byref(ctypes.c_float.from_buffer(array.data))
