@@ -17,6 +17,8 @@ UNWANTED_FACTOR: Final = 0.25
 DENIED_FACTOR: Final = 1.2
 # What a corrected word is worth beside an exact one.
 CORRECTED_WORTH: Final = 0.8
+# What a small word, "in" or "the", is worth beside one that tells clips from one another.
+SMALL_WORTH: Final = 0.25
 # LanceDB may miss the best rows when it is asked for few.
 _LEAST: Final = 100
 _SHORTEST_CORRECTED: Final = 4
@@ -72,14 +74,16 @@ class KeywordMatches:
         """How much of the query each document has, 0 to 1.
 
         A word counts by how few of these documents have it (inverse document frequency, Sparck Jones 1972), those
-        that nearly have it in part, and one that none has like one that a single one has.
+        that nearly have it in part, and one that none has like one that a single one has. The small words of a
+        sentence count for less: a line of a song has them all, another way to say a thing has others.
         """
         share = dict.fromkeys(documents, 0.0)
         total = 0.0
-        shares = [{id: self._has(run, d) for id, d in documents.items()} for run in words.sought]
-        shares += [{id: d.keeps(tempo) for id, d in documents.items()} for tempo in words.tempos]
-        for has in shares:
-            weight = math.log(1 + len(documents) / max(1.0, sum(has.values())))
+        runs = [*((run, 1.0) for run in words.sought), *(((word,), SMALL_WORTH) for word in words.small)]
+        shares = [({id: self._has(run, d) for id, d in documents.items()}, worth) for run, worth in runs]
+        shares += [({id: d.keeps(tempo) for id, d in documents.items()}, 1.0) for tempo in words.tempos]
+        for has, worth in shares:
+            weight = worth * math.log(1 + len(documents) / max(1.0, sum(has.values())))
             total += weight
             for id, value in has.items():
                 share[id] += weight * value

@@ -81,6 +81,7 @@ class Words:
         unwanted: Runs of one or two words that stood behind "no", "without" or the like.
         plain: What to embed: the query as typed, without what is not wanted.
         sought: What tells clips from one another: keys, and single words, those of phrases among them.
+        small: The other words, such as "in" and "the".
     """
 
     wanted: tuple[str, ...]
@@ -90,12 +91,14 @@ class Words:
     unwanted: tuple[tuple[str, ...], ...]
     plain: str
     sought: tuple[tuple[str, ...], ...] = field(init=False)
+    small: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         every = _once([*self.wanted, *(word for phrase in self.phrases for word in phrase)])
         telling = [word for word in every if word not in STOP_WORDS]
         single = telling or (() if self.keys or self.tempos else every)
         object.__setattr__(self, "sought", (*self.keys, *((word,) for word in single)))
+        object.__setattr__(self, "small", tuple(word for word in every if word not in single))
 
     @property
     def length(self) -> int:

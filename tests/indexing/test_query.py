@@ -166,6 +166,14 @@ def test_a_number_is_no_typo_and_first_letters_are_right(
     assert keyword(made, "glue") == ["blue"], "where no word begins alike, others will do"
 
 
+def test_the_small_words_of_a_quotation_count(tmp_path: Path, row: Callable[..., IndexRow]) -> None:
+    made = ClipIndex(tmp_path)
+    made.upsert([row("near", document="radio, children", vector=vector(0))])
+    made.upsert([row("line", document="we are the children of the radio", vector=vector(40))])
+    assert ids(search(made, "children of the radio", QUERY))[0] == "line"
+    assert ids(search(made, "children radio", QUERY))[0] == "near"
+
+
 def test_the_form_that_was_typed_comes_before_others(tmp_path: Path, row: Callable[..., IndexRow]) -> None:
     """BM25 takes forms of a word for the same one, so the two tie and meaning would choose."""
     made = ClipIndex(tmp_path)
