@@ -102,7 +102,7 @@ class Elementwise:
 def _exp(x: Array, memory: _Memory) -> None:
     """The exponential of numbers up to 0, `(N,)`, in place."""
     fraction, power, narrow, exponent = memory.fraction, memory.power, memory.narrow, memory.exponent
-    np.maximum(x, _LOWEST, x)
+    np.maximum(x, _LOWEST, out=x)
     np.multiply(x, _LOG2_E, narrow)
     np.add(narrow, _HALF, x)
     np.floor(x, x)
