@@ -27,6 +27,15 @@ CPU_ROW_TILE = 8
 NARROW = 512
 """Width up to which a network works in one thread on the CPU."""
 
+_SETTINGS = {
+    # The same bits in every process, whatever the memory's alignment (Intel's "conditional numerical reproducibility").
+    "MKL_CBWR": "AUTO,STRICT",
+    # Threads that wait for the next product sleep after some tens of microseconds. Sleeping at once makes products of
+    # little work five times as long; spinning on makes steps thirty times as long where something else runs too.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "1000",
+}
+_set_here: list[str] = []  # those of the settings that nobody else had made
 _libraries: list[ctypes.CDLL] = []  # the one in use, once `prepare` has found it
 _THREAD_CONTROLS = (
     ("mkl_get_max_threads", "mkl_serv_set_num_threads"),
@@ -68,6 +77,11 @@ def choose_dtype(name: str | None = None) -> str:
     return name
 
 
+def environment_of_others() -> dict[str, str]:
+    """The environment without what `prepare` set in it for this process's own libraries."""
+    return {name: value for name, value in os.environ.items() if name not in _set_here}
+
+
 def sgemm() -> Any | None:
     """BLAS's `sgemm_` of the library that `prepare` loaded, to be called through ctypes; None where there is none.
 
@@ -106,12 +120,10 @@ def prepare() -> str:
         if backend_name() == "cpu":
             _log.warning("MLX was imported before generation, so it works with its slow reference BLAS")
         return "reference BLAS (slow; import generation before mlx)"
-    # The same bits in every process, whatever the memory's alignment (Intel's "conditional numerical reproducibility").
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-    # Threads that wait for the next product sleep after some tens of microseconds. Sleeping at once makes products of
-    # little work five times as long; spinning on makes steps thirty times as long where something else runs too.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    for name, value in _SETTINGS.items():
+        if name not in os.environ:
+            os.environ[name] = value
+            _set_here.append(name)
     # For products of two rows PyTorch's library is up to 1.7 times as fast as OpenBLAS (docs/performance.md).
     candidates = [("PyTorch's BLAS", _torch_blas()), ("OpenBLAS", ctypes.util.find_library("openblas"))]
     for name, library in candidates:
