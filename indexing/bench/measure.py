@@ -52,20 +52,26 @@ def questions(
         ", tempo": Filters(bpm=(80, 120)),
         ", tempo and key": Filters(bpm=(80, 120), key="A minor"),
         ", tag": Filters(tags=("tag 3",)),
+        ", model": Filters(model="musicgen-small"),
+        ", tag and model": Filters(tags=("mood 2",), model="starter"),
+        ", date": Filters(since="2026-06"),
+        ", rating": Filters(rating=4),
         ", rating, length and tag": Filters(rating=3, min_duration=10, tags=("mood 2",)),
+        ", tag, model, tempo and rating": Filters(tags=("mood 2",), model="starter", bpm=(80, 120), rating=3),
     }
 
-    def ask(number: int, wanted: Filters, words: bool) -> None:
+    def ask(number: int, wanted: Filters, words: int | None) -> None:
         text, query = texts[number % len(texts)], queries[number % len(queries)]
-        if words:
-            search(index, text, query, filters=wanted)
-        else:
+        if words is None:
             index.nearest(query, where=wanted.expression(), limit=10)
+        else:
+            search(index, " ".join(text.split()[:words]), query, filters=wanted)
 
     result = {"words": timed(lambda n: index.keyword(texts[n % len(texts)], limit=100), rounds)}
     for name, wanted in filters.items():
-        result[f"vector{name}"] = timed(partial(ask, wanted=wanted, words=False), rounds)
-        result[f"hybrid{name}"] = timed(partial(ask, wanted=wanted, words=True), rounds)
+        result[f"vector{name}"] = timed(partial(ask, wanted=wanted, words=None), rounds)
+        result[f"hybrid, three words{name}"] = timed(partial(ask, wanted=wanted, words=3), rounds)
+        result[f"hybrid, sentences{name}"] = timed(partial(ask, wanted=wanted, words=1_000), rounds)
     return result
 
 
@@ -163,6 +169,11 @@ def ageing(index: "ClipIndex", queries: "np.ndarray", *, writes: int) -> dict[st
     before = timed(look, 40)
     writing = timed(write, writes)
     return {"before": before, "one write": writing, "after": timed(look, 40)}
+
+
+def forget(index: "ClipIndex") -> None:
+    """Removes the rows that measuring wrote, so that the table can be measured again."""
+    index.remove([id for id in index.ids() if " " in id])
 
 
 def _seconds(call: Callable[[], object]) -> float:

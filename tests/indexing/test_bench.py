@@ -77,7 +77,8 @@ def test_a_table_is_built_and_measured(tmp_path: Path) -> None:
     assert measure.recall(index, queries, truth.rows) == 1.0
     assert measure.recall(index, queries[::-1], truth.rows) < 0.5, "others' neighbours are not found"
     timings = measure.questions(index, texts, queries, rounds=2)
-    assert {"words", "vector", "hybrid", "vector, tempo and key"} <= set(timings)
+    assert {"words", "vector", "hybrid, sentences", "vector, tempo and key"} <= set(timings)
+    assert "hybrid, three words, tag and model" in timings
     assert all(0 < timing.best <= timing.p50 <= timing.p90 for timing in timings.values())
 
 
@@ -103,4 +104,20 @@ def test_the_command_prints_its_figures(
     assert figures["recall_at_10"] == 1.0
     assert figures["adding"]["rows"] == 30
     assert set(figures["texts_per_s"]) == {"6", "20", "40"}
-    assert ClipIndex(tmp_path / "index").count() == 500 + 50 + 30
+    assert ClipIndex(tmp_path / "index").count() == 500, "measuring leaves nothing behind"
+
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments, str(tmp_path), "--again"])
+    command.main()
+    again = json.loads(capsys.readouterr().out)
+    assert again["rows"] == 500
+    assert again["recall_at_10"] == 1.0
+    assert "write_s" not in again
+
+
+def test_again_needs_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", "--again", "--folder", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "--again needs --folder" in capsys.readouterr().err
