@@ -223,14 +223,14 @@ class TestFind:
 
     def test_show(self, cli: Run) -> None:
         (clip,) = lines(cli("show", "last", "--json"))
-        assert list(clip) == [*FIELDS, "recipe"]
+        assert list(clip) == [*FIELDS, "recipe", "clipped"]
         text = cli("show", str(clip["id"])[-8:]).stdout
         for part in ("electronic dance", str(clip["id"]), "tiny", "guidance 3"):
             assert part in text
 
     def test_regenerate(self, cli: Run) -> None:
         (clip,) = lines(cli("show", "last", "--json"))
-        del clip["recipe"]
+        del clip["recipe"], clip["clipped"]
         result = cli("regenerate", "last")
         assert "the same tokens and samples, bit for bit" in result.stdout
         same = {"reproduction": {"codes_compared": True, "restored": []}}
