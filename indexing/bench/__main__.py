@@ -61,7 +61,9 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     queries = remembered.embed(embedder, asked, folder)
     index = ClipIndex(folder / "index")
     figures: dict[str, Any] = {}
-    if not options.again:
+    if options.again:
+        measure.forget(index)
+    else:
         shutil.rmtree(folder / "index", ignore_errors=True)
         vectors = remembered.embed(embedder, texts, folder)
         truth, writing = build(folder / "index", options.rows, texts=texts, vectors=vectors, queries=queries)
@@ -82,7 +84,6 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     figures["texts_per_s"] = measure.embedding(embedder, texts=options.texts) if options.texts else {}
     figures["adding"] = measure.adding(index, embedder, rows=options.add, words=20) if options.add else {}
     figures["disk_mb"] = sum(f.stat().st_size for f in (folder / "index").rglob("*") if f.is_file()) / 1e6
-    measure.forget(index)
     figures["max_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000
     return figures
 

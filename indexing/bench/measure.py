@@ -172,8 +172,9 @@ def ageing(index: "ClipIndex", queries: "np.ndarray", *, writes: int) -> dict[st
 
 
 def forget(index: "ClipIndex") -> None:
-    """Removes the rows that measuring wrote, so that the table can be measured again."""
+    """Removes the rows that an earlier measurement wrote, so that the table is what was built."""
     index.remove([id for id in index.ids() if " " in id])
+    index.optimise()
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -104,12 +104,12 @@ def test_the_command_prints_its_figures(
     assert figures["recall_at_10"] == 1.0
     assert figures["adding"]["rows"] == 30
     assert set(figures["texts_per_s"]) == {"6", "20", "40"}
-    assert ClipIndex(tmp_path / "index").count() == 500, "measuring leaves nothing behind"
+    assert ClipIndex(tmp_path / "index").count() == 500 + 50 + 30
 
     monkeypatch.setattr(sys, "argv", ["bench", *arguments, str(tmp_path), "--again"])
     command.main()
     again = json.loads(capsys.readouterr().out)
-    assert again["rows"] == 500
+    assert again["rows"] == 500, "what was written is gone before"
     assert again["recall_at_10"] == 1.0
     assert "write_s" not in again
 
