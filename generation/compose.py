@@ -96,10 +96,9 @@ def decode_steps(
     keys, caches = clip_keys(list(seeds)), [voice.decoder.new_cache() for voice in voices]
     prefixes = [None if voice.prefix is None else voice.prefix(first) for voice in voices]
     on_cpu = all(voice.decoder.cpu_steps for voice in voices)
+    options: dict[str, Any] = {"known": known, "seeds": seeds, "settings": settings, "first": first}
     if on_cpu and prefilled == 0 and all(prefix is None for prefix in prefixes):
-        yield from _run_on_cpu(
-            voices, caches, start, known=known, step=0, seeds=seeds, settings=settings, first=first
-        )
+        yield from _run_on_cpu(voices, caches, start, step=0, **options)
         return
     waiting: mx.array | None = None
     for step in range(prefilled, steps):
@@ -110,35 +109,12 @@ def decode_steps(
         if (given != UNKNOWN).any():
             tokens = mx.where(mx.array(given == UNKNOWN), tokens, mx.array(given))
         mx.async_eval(tokens)
-        if on_cpu:
+        if on_cpu or kernels is not None:
             yield np.array(tokens)
-            yield from _run_on_cpu(
-                voices,
-                caches,
-                tokens,
-                known=known,
-                step=step + 1,
-                seeds=seeds,
-                settings=settings,
-                first=first,
-            )
-            return
-        if kernels is not None and step + 1 < steps:
-            yield np.array(tokens)
-            memory = voices[0].memories[0] if voices[0].memories else None
-            quick = QuickSteps(
-                voices[0].decoder,
-                memory,
-                caches[0],
-                known=known,
-                step=step + 1,
-                seeds=seeds,
-                settings=settings,
-                first=first,
-                kernels=kernels,
-            )
-            caches.clear()  # they were copied
-            yield from quick.run(tokens)
+            if kernels is None:
+                yield from _run_on_cpu(voices, caches, tokens, step=step + 1, **options)
+            elif step + 1 < steps:
+                yield from _run_kernels(voices[0], caches, tokens, step=step + 1, kernels=kernels, **options)
             return
         inputs = tokens[:, :, None]
         if waiting is not None:
@@ -170,6 +146,16 @@ def _run_on_cpu(
     caches.clear()  # they were copied
     weighted = [(run, voice.weight) for run, voice in zip(runs, voices, strict=True)]
     return run_steps(weighted, np.array(tokens).reshape(batch, books), step=step, **options)
+
+
+def _run_kernels(
+    voice: Voice, caches: list[list[KVCache]], tokens: mx.array, **options: Any
+) -> Iterator[npt.NDArray[np.int32]]:
+    """The steps after tokens `(B, K)`, as `generation.quick_steps` makes them."""
+    memory = voice.memories[0] if voice.memories else None
+    quick = QuickSteps(voice.decoder, memory, caches[0], **options)
+    caches.clear()  # they were copied
+    return quick.run(tokens)
 
 
 def _mixed_logits(
