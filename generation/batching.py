@@ -102,11 +102,11 @@ def device_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def groups(lengths: Sequence[int], limit: int) -> list[list[int]]:
+def groups(lengths: Sequence[tuple[int, ...]], limit: int) -> list[list[int]]:
     """Return which clips are made together, by their numbers: at most `limit`, of the same length of text.
 
     Args:
-        lengths: Of each clip's text, where that matters; else all the same.
+        lengths: Of each clip's text, for each model that reads it, where that matters; else all the same.
         limit: From `batch_limit`.
     """
     found: list[list[int]] = []

@@ -48,18 +48,22 @@ def _kernel(
 @functools.cache
 def _blocks() -> int:
     """Blocks of a kernel that wait for each other: all of them have to lie on the device at once, one a processor."""
-    (count,) = _kernel("processors", "none", "count", cuda_sources.PROCESSORS)(
-        inputs=[mx.zeros(1)],
-        grid=(1, 1, 1),
-        threadgroup=(1, 1, 1),
-        output_shapes=[(1,)],
+    # More threads than a device holds, so that each processor gets some; what counts is who was seen.
+    (seen,) = _kernel("processors", "none", "seen", cuda_sources.PROCESSORS)(
+        inputs=[mx.zeros(1024)],
+        grid=(4096 * 1024, 1, 1),
+        threadgroup=(1024, 1, 1),
+        output_shapes=[(1024,)],
         output_dtypes=[mx.uint32],
+        init_value=0,
     )
-    return int(cast("int", count.item())) // 32 * 32
+    return int(cast("int", seen.sum().item())) // 32 * 32
 
 
 def _are_few(rows: int, width: int, inner: int) -> bool:
-    return rows <= FEW_ROWS and width % 256 == 0 and width <= 2048 and inner % 1024 == 0 and _blocks() > 0
+    """Whether the kernels' registers and shared memory hold them."""
+    shapes_fit = width % 256 == 0 and width <= 2048 and inner % 1024 == 0 and inner <= 8192
+    return rows <= FEW_ROWS and shapes_fit and _blocks() > 0
 
 
 def new_barrier() -> mx.array:
@@ -84,7 +88,7 @@ def layer(
     Args:
         x: States `(R, D)`.
         block: The layer's weights.
-        cache: Keys and values `(R, H, room, 64)` of `clock (1)` positions.
+        cache: Keys and values `(R, H, room, 64)` of the clock's positions.
         text: What the first rows attend to; the others take nothing from it. None for no text at all.
         clock: int32, whose first is the position.
         sizes: See `SIZES`.
@@ -142,7 +146,7 @@ def project(x: mx.array, weight: mx.array, norm: nn.LayerNorm) -> mx.array:
 
 
 def attend(qkv: mx.array, keys: mx.array, values: mx.array, clock: mx.array, sizes: mx.array) -> mx.array:
-    """Self-attention of one step: `qkv (R, 3 D)`, caches `(R, H, room, 64)` of `clock (1)` positions -> `(R, D)`.
+    """Self-attention of one step: `qkv (R, 3 D)`, caches `(R, H, room, 64)` of the clock's positions -> `(R, D)`.
 
     The step's own key and value are written into the caches in place.
     """
@@ -162,7 +166,7 @@ def attend(qkv: mx.array, keys: mx.array, values: mx.array, clock: mx.array, siz
 def embed(
     tokens: mx.array, table: mx.array, positions: mx.array, clock: mx.array, sizes: mx.array, *, repeats: int
 ) -> mx.array:
-    """Tokens `(B, K)` at position `clock (1)` -> `(repeats B, D)`, the clips' rows one after the other, repeated.
+    """Tokens `(B, K)` at the clock's position -> `(repeats B, D)`, the clips' rows one after the other, repeated.
 
     `table (K (V + 1), D)`, `positions (room, D)`.
     """

@@ -15,19 +15,20 @@ HEADER: Final = (
     cuda_sources.HEADER
     + r"""
 // Goes on when every block has come here. They all lie on the device at once; if not, an error ends what would stand
-// still for ever. `state` is zero at first and is left so that it can be used again.
+// still for ever. Its two numbers are zero at first and can be used again.
 __device__ inline void all_blocks(const unsigned* barrier) {
-  volatile unsigned* state = const_cast<unsigned*>(barrier);
+  volatile unsigned* arrived = const_cast<unsigned*>(barrier);
+  volatile unsigned* rounds = arrived + 1;
   __syncthreads();
   if (threadIdx.x == 0) {
-    const unsigned round = state[1];
+    const unsigned round = *rounds;
     __threadfence();
     if (atomicAdd(const_cast<unsigned*>(barrier), 1u) == gridDim.x - 1) {
-      state[0] = 0;
+      *arrived = 0;
       __threadfence();
-      state[1] = round + 1;
+      *rounds = round + 1;
     } else {
-      for (unsigned turns = 0; state[1] == round; turns++)
+      for (unsigned turns = 0; *rounds == round; turns++)
         if (turns == 1u << 24) __trap();  // some ten seconds
     }
     __threadfence();
@@ -143,8 +144,9 @@ PROJECT: Final = r"""
 """
 
 LAYER: Final = r"""
-  constexpr int WIDTH = HEADS * 64, WARPS = BLOCKS * 8, PIECE = ROWS > 4 || FFN < 4096 ? 2048 : 4096;
-  constexpr int STAGED = FFN % PIECE == 0 ? PIECE : FFN / 4;
+  constexpr int WIDTH = HEADS * 64, WARPS = BLOCKS * 8, PIECE = ROWS > 4 ? 2048 : 4096;
+  // What of FFN lies in shared memory at once: a part of equal size, in multiples of 256.
+  constexpr int STAGED = FFN <= PIECE ? FFN : FFN % PIECE == 0 ? PIECE : FFN / 4;
   __shared__ alignas(16) T rows[ROWS * (STAGED > WIDTH ? STAGED : WIDTH)];
   __shared__ Found found;
   T* const triple = scratch;
@@ -152,19 +154,19 @@ LAYER: Final = r"""
   T* const state = mixed + ROWS * WIDTH;
   T* const queries = state + ROWS * WIDTH;
   T* const wide = queries + ROWS * WIDTH;
-  const auto copy = [](T* to, const T* from, int width, int first, int piece, int count) {
+  const auto copy = [](T* to, const T* from, int width, int from_input, int piece, int count) {
     for (int i = threadIdx.x * 8; i < count * piece; i += blockDim.x * 8)
-      *reinterpret_cast<Eight<T>*>(to + i) = fresh8(from + i / piece * width + first + i % piece);
+      *reinterpret_cast<Eight<T>*>(to + i) = fresh8(from + i / piece * width + from_input + i % piece);
   };
 
-  Product<T, WIDTH, 3 * WIDTH, WARPS> first;
-  first.fetch(qkv);
-  first.template run<ROWS, WIDTH>(
+  Product<T, WIDTH, 3 * WIDTH, WARPS> qkv_product;
+  qkv_product.fetch(qkv);
+  qkv_product.template run<ROWS, WIDTH>(
       qkv, rows, [&](T* to, int) { stage_normed<T, ROWS, WIDTH>(x, gamma_1, beta_1, to); },
       [&](int r, int o, float v) { triple[r * 3 * WIDTH + o] = static_cast<T>(v); });
 
-  Product<T, WIDTH, WIDTH, WARPS> second;
-  second.fetch(out_1);
+  Product<T, WIDTH, WIDTH, WARPS> out_product;
+  out_product.fetch(out_1);
   all_blocks(barrier);
   for (int pair = blockIdx.x; pair < ROWS * HEADS; pair += gridDim.x) {
     const size_t slab = static_cast<size_t>(pair) * sizes[1] * 64;
@@ -174,20 +176,20 @@ LAYER: Final = r"""
         mixed + pair * 64);
   }
   all_blocks(barrier);
-  second.template run<ROWS, WIDTH>(
+  out_product.template run<ROWS, WIDTH>(
       out_1, rows, [&](T* to, int) { copy(to, mixed, WIDTH, 0, WIDTH, ROWS); },
       [&](int r, int o, float v) {
         state[r * WIDTH + o] = static_cast<T>(v + static_cast<float>(x[r * WIDTH + o]));
       });
 
   if constexpr (TEXTS > 0) {
-    Product<T, WIDTH, WIDTH, WARPS> third, fourth;
-    third.fetch(query);
+    Product<T, WIDTH, WIDTH, WARPS> query_product, text_product;
+    query_product.fetch(query);
     all_blocks(barrier);
-    third.template run<TEXTS, WIDTH>(
+    query_product.template run<TEXTS, WIDTH>(
         query, rows, [&](T* to, int) { stage_normed<T, TEXTS, WIDTH>(state, gamma_2, beta_2, to); },
         [&](int r, int o, float v) { queries[r * WIDTH + o] = static_cast<T>(v); });
-    fourth.fetch(out_2);
+    text_product.fetch(out_2);
     all_blocks(barrier);
     for (int pair = blockIdx.x; pair < TEXTS * HEADS; pair += gridDim.x) {
       const size_t slab = static_cast<size_t>(pair) * sizes[4] * 64;
@@ -198,7 +200,7 @@ LAYER: Final = r"""
     }
     all_blocks(barrier);
     // Rows after these have no text and take nothing from it.
-    fourth.template run<TEXTS, WIDTH>(
+    text_product.template run<TEXTS, WIDTH>(
         out_2, rows, [&](T* to, int) { copy(to, mixed, WIDTH, 0, WIDTH, TEXTS); },
         [&](int r, int o, float v) {
           const float before = static_cast<float>(__ldcg(state + r * WIDTH + o));
@@ -206,19 +208,19 @@ LAYER: Final = r"""
         });
   }
 
-  Product<T, WIDTH, FFN, WARPS> fifth;
-  fifth.fetch(fc_1);
+  Product<T, WIDTH, FFN, WARPS> up;
+  up.fetch(fc_1);
   all_blocks(barrier);
-  fifth.template run<ROWS, WIDTH>(
+  up.template run<ROWS, WIDTH>(
       fc_1, rows, [&](T* to, int) { stage_normed<T, ROWS, WIDTH>(state, gamma_3, beta_3, to); },
       [&](int r, int o, float v) {
         wide[r * FFN + o] = static_cast<T>(0.5f * v * (1.0f + erff(v * 0.70710678f)));
       });
 
-  Product<T, FFN, WIDTH, WARPS> sixth;
-  sixth.fetch(fc_2);
+  Product<T, FFN, WIDTH, WARPS> down;
+  down.fetch(fc_2);
   all_blocks(barrier);
-  sixth.template run<ROWS, STAGED>(
+  down.template run<ROWS, STAGED>(
       fc_2, rows, [&](T* to, int from) { copy(to, wide, FFN, from, STAGED, ROWS); },
       [&](int r, int o, float v) {
         out[r * WIDTH + o] = static_cast<T>(v + static_cast<float>(__ldcg(state + r * WIDTH + o)));

@@ -136,9 +136,9 @@ ATTEND: Final = r"""
 """
 
 PROCESSORS: Final = r"""
-  unsigned found;
-  asm("mov.u32 %0, %%nsmid;" : "=r"(found));
-  count[0] = found;
+  unsigned processor;
+  asm("mov.u32 %0, %%smid;" : "=r"(processor));
+  if (threadIdx.x == 0 && processor < 1024) seen[processor] = 1;
 """
 
 EMBED: Final = r"""
@@ -224,7 +224,8 @@ SAMPLE: Final = r"""
     for (int w = 1; w < blockDim.x / 32; w++)
       if (best[w] > most || (best[w] == most && where[w] < at)) most = best[w], at = where[w];
     const int given = known[(static_cast<size_t>(clock[0] - sizes[2]) * clips + clip) * BOOKS + book];
-    tokens[blockIdx.x] = given >= 0 ? given : at;
+    // Nothing is larger than anything where the logits are no numbers.
+    tokens[blockIdx.x] = given >= 0 ? given : at < VOCABULARY ? at : 0;
     if (blockIdx.x == 0) next[0] = clock[0] + 1;
   }
 """

@@ -24,7 +24,7 @@ _LONGEST_PIECE = 30.0
 second at a time stays in its caches and takes two thirds of the time, with the same samples."""
 _BYTES_A_SECOND = 125_000_000
 """Of the codec's work on a second of one clip at 32 kHz: 32 clips of ten seconds took 32 GB on an H200."""
-_SHARE = 0.25  # of the device's memory
+_SHARE = 0.3  # of the device's memory
 _MOST = 32
 """Clips beyond which decoding gains nothing: 77, 250, 995 and 1,368 times real time with 1, 4, 16 and 32."""
 
@@ -110,7 +110,9 @@ def _apart(sound: mx.array) -> list[Waveform]:
 
 def _room(seconds: float) -> int:
     """How many clips are decoded together."""
-    return max(1, min(_MOST, int(_SHARE * batching.device_memory() / (_BYTES_A_SECOND * seconds))))
+    room = int(_SHARE * batching.device_memory() / (_BYTES_A_SECOND * seconds))
+    # A power of two: the last bits of the sound depend on it, and what a device says of its memory differs a little.
+    return min(_MOST, 1 << max(0, room.bit_length() - 1))
 
 
 def _whole(audio: Waveform) -> Waveform:

@@ -67,6 +67,10 @@ class Ensemble(MusicGen):
         ]
         return f"sha256:{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()}"
 
+    def _text_blocks(self, prompt: str) -> tuple[int, ...]:
+        """Of every model: their tokenizers may differ."""
+        return tuple(blocks for model in self.models for blocks in model._text_blocks(prompt))
+
     def _voices(self, prompts: Sequence[str], plan: Plan) -> list[Voice]:
         voices: list[Voice] = []
         for model, share in zip(self.models, self.shares, strict=True):

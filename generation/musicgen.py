@@ -183,7 +183,7 @@ class MusicGen:
         Args:
             prompts: At least one; an empty prompt is music without a text condition.
             seeds: One for each prompt; None draws fresh ones.
-            batch_size: Rows to compute together, filled up with repeats, to make again a clip of a 16-bit backend.
+            batch_size: Rows to compute together, filled up with repeats, to make again a clip of a GPU.
             progress: Called with the steps done and the steps in all.
             **options: See `ComposeOptions`.
 
@@ -297,8 +297,8 @@ class MusicGen:
     def decode(self, codes: npt.NDArray[np.integer], *, clip: bool = True) -> Waveform:
         """Codes `(K, frames)` to a waveform `(samples,)`, stereo `(samples, 2)`, float32 in [-1, 1].
 
-        Clips longer than 30 seconds are decoded in pieces, so that memory does not grow with them. Without `clip` loud
-        music may pass [-1, 1].
+        Long clips are decoded in pieces, so that memory does not grow with them; on GPUs a clip of a batch, which was
+        decoded with the others, may differ in the last bits. Without `clip` loud music may pass [-1, 1].
 
         Raises:
             GenerationError: the codec gave samples that are no numbers.
@@ -319,11 +319,13 @@ class MusicGen:
 
     def _groups(self, prompts: Sequence[str], limit: int) -> list[list[int]]:
         if self._exact and self.config.melody is None:
-            return batching.groups([0] * len(prompts), limit)
-        lengths = [len(self.tokenizer.encode(text)) if text.strip() else 0 for text in prompts]
-        # In front of the tokens, as melody models have it, another clip's longer text would move them.
+            return batching.groups([()] * len(prompts), limit)
+        return batching.groups([self._text_blocks(text) for text in prompts], limit)
+
+    def _text_blocks(self, prompt: str) -> tuple[int, ...]:
+        """How long a text is made; clips of the same go together. A melody model's longer text moves the tokens."""
         block = batching.TEXT_BLOCK if self.config.melody is None else 1
-        return batching.groups([-(-length // block) for length in lengths], limit)
+        return ((len(self.tokenizer.encode(prompt)) + block - 1) // block if prompt.strip() else 0,)
 
     def _voices(self, prompts: Sequence[str], plan: Plan) -> list[Voice]:
         """Who chooses the tokens of some clips, conditioned on their prompts."""

@@ -42,7 +42,7 @@ def new_barrier() -> mx.array:
 
 
 def attend(qkv: mx.array, keys: mx.array, values: mx.array, clock: mx.array, sizes: mx.array) -> mx.array:
-    """Self-attention of one step: `qkv (R, 3 D)`, caches `(R, H, room, d)` of `clock (1)` positions -> `(R, D)`.
+    """Self-attention of one step: `qkv (R, 3 D)`, caches `(R, H, room, d)` of the clock's positions -> `(R, D)`.
 
     The step's own key and value are written into the caches in place.
     """
@@ -75,7 +75,7 @@ def layer(
     Args:
         x: States `(R, D)`.
         block: The layer's weights.
-        cache: Keys and values `(R, H, room, d)` of `clock (1)` positions.
+        cache: Keys and values `(R, H, room, d)` of the clock's positions.
         text: What the first rows attend to; the others take nothing from it. None for no text at all.
         clock: int32, whose first is the position.
         sizes: See `cuda_kernels.SIZES`.
@@ -108,7 +108,7 @@ def project(x: mx.array, weight: mx.array, norm: nn.LayerNorm) -> mx.array:
 def embed(
     tokens: mx.array, table: mx.array, positions: mx.array, clock: mx.array, sizes: mx.array, *, repeats: int
 ) -> mx.array:
-    """Tokens `(B, K)` at position `clock (1)` -> `(repeats B, D)`, the clips' rows one after the other, repeated.
+    """Tokens `(B, K)` at the clock's position -> `(repeats B, D)`, the clips' rows one after the other, repeated.
 
     `table (K (V + 1), D)`, `positions (room, D)`.
     """

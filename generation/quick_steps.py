@@ -5,8 +5,10 @@ The ordinary loop (`generation.compose`) stays the reference; this one takes ove
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 
 import mlx.core as mx
@@ -18,7 +20,6 @@ from generation.decoder import KVCache, MusicGenDecoder, TextMemory
 from generation.layers import sinusoidal_positions
 from generation.portable_kernels import Text
 from generation.sampling import SamplingSettings, clip_keys, step_keys
-from generation.turns import Turn
 
 Tokens = npt.NDArray[np.int32]
 
@@ -28,11 +29,34 @@ _NOISE_STEPS = 64
 """Steps for which one clip's random numbers are drawn at once; fewer for more clips."""
 _ROOM_BLOCK = 64
 _TEXT_BLOCK = 32
-_ROOMY = 16
-"""Numbers of small arrays: MLX has those of 8 bytes share a page with the host, and a GPU that writes there waits."""
+_SPARE = 16
+"""Numbers that small arrays have over: MLX shares those of 8 bytes with the host, and a GPU that writes there waits."""
 
-_TURN = Turn()
-"""Blocks that wait for each other need the whole device: two such kernels, half of each on it, would wait for ever."""
+
+class _LastQueued:
+    """Which run's step was queued last, so that no two runs' kernels are on the device at once.
+
+    Blocks that wait for each other need the whole device: of two such kernels, half of each on it, none would end. One
+    run's kernels follow each other by their data; another run, in whatever thread, first waits for them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._run: object = None
+        self._tokens: mx.array | None = None
+
+    def queue(self, run: object, step: Callable[[], tuple[mx.array, mx.array]]) -> tuple[mx.array, mx.array]:
+        """Queue a run's `step`, which gives its tokens first."""
+        with self._lock:
+            if self._run is not run and self._tokens is not None:
+                mx.eval(self._tokens)
+            results = step()
+            mx.async_eval(*results)
+            self._run, self._tokens = run, results[0]
+        return results
+
+
+_LAST_QUEUED = _LastQueued()
 
 
 def suits(decoder: MusicGenDecoder, memories: Sequence[TextMemory], settings: SamplingSettings) -> bool:
@@ -96,44 +120,36 @@ class QuickSteps:
         self._room = -(-(length + self._steps - step) // _ROOM_BLOCK) * _ROOM_BLOCK
         self._known = mx.array(np.ascontiguousarray(known.transpose(2, 0, 1)))
         self._numbers = mx.array(
-            [settings.guidance, settings.temperature or 1.0, *[0.0] * _ROOMY], mx.float32
+            [settings.guidance, settings.temperature or 1.0, *[0.0] * _SPARE], mx.float32
         )
         width = decoder.config.hidden_size
         self._dtype = decoder.norm.weight.dtype
         self._positions = sinusoidal_positions(0, self._room, width).astype(self._dtype)
-        self._caches = [self._roomy(cache) for cache in caches]
+        self._caches = [self._with_room(cache) for cache in caches]
         self._barrier, self._text_room = kernels.new_barrier(), 0
         self._text = [None] * len(decoder.layers) if memory is None else self._texts(memory)
         mx.eval(self._known, self._positions, self._caches, self._text, self._barrier)
 
     def run(self, tokens: mx.array) -> Iterator[Tokens]:
         """Yield the tokens `(B, K)` of each step; `tokens (B, K)` are those of the step before the first."""
-        waiting: deque[mx.array] = deque()
-        with _TURN.held():
-            try:
-                for queued in self._queue(tokens):
-                    waiting.append(queued)
-                    if len(waiting) > _AHEAD:
-                        yield np.array(waiting.popleft())
-                while waiting:
-                    yield np.array(waiting.popleft())
-            finally:
-                mx.eval(*waiting)  # nothing is left on the device when it is another's turn
-
-    def _queue(self, tokens: mx.array) -> Iterator[mx.array]:
-        """Each step's tokens, on their way."""
-        clock = mx.full((_ROOMY,), self._prefix + self._start, mx.int32)
+        clock = mx.full((_SPARE,), self._prefix + self._start, mx.int32)
         block = max(1, _NOISE_STEPS // self._clips)
+        waiting: deque[mx.array] = deque()
         # Compiled here and gone with this call: kept here it would make a circle, and the caches wait to be collected.
         run_step = mx.compile(self._run) if self._kernels.TRACEABLE else self._run
+        this = object()
         for step in range(self._start, self._steps):
             if (step - self._start) % block == 0:
                 noise = self._noise(step, min(block, self._steps - step))
                 numbers = [self._clips, self._room, self._prefix, self._prefix + step, self._text_room]
                 sizes = mx.array(numbers, mx.int32)
-            tokens, clock = run_step(tokens, clock, noise, sizes)
-            mx.async_eval(tokens, clock)
-            yield tokens
+            queued = functools.partial(run_step, tokens, clock, noise, sizes)
+            tokens, clock = _LAST_QUEUED.queue(this, queued)
+            waiting.append(tokens)
+            if len(waiting) > _AHEAD:
+                yield np.array(waiting.popleft())
+        while waiting:
+            yield np.array(waiting.popleft())
 
     def _noise(self, step: int, steps: int) -> mx.array:
         """Gumbel noise `(steps, B, K, V)`, the very numbers that `sampling.choose` draws."""
@@ -144,7 +160,7 @@ class QuickSteps:
         noise = mx.vmap(lambda key: mx.random.gumbel(shape, key=key))(keys)
         return noise.reshape(steps, self._clips, *shape)
 
-    def _roomy(self, cache: KVCache) -> tuple[mx.array, mx.array]:
+    def _with_room(self, cache: KVCache) -> tuple[mx.array, mx.array]:
         """A layer's keys and values `(R, H, room, d)`, what was read at their front."""
         config = self._decoder.config
         shape = (self._rows, config.num_attention_heads, self._room, config.head_dim)
@@ -163,16 +179,16 @@ class QuickSteps:
         own = lengths[: memory.states.shape[0], None]
         mask = (mx.arange(self._text_room)[None] < own)[:, None, None]
 
-        def roomy(part: mx.array) -> mx.array:
+        def padded(part: mx.array) -> mx.array:
             return mx.contiguous(mx.pad(part, [(0, 0), (0, 0), (0, padding), (0, 0)]))
 
-        return [Text(roomy(keys), roomy(values), lengths, mask) for keys, values in memory.layers]
+        return [Text(padded(keys), padded(values), lengths, mask) for keys, values in memory.layers]
 
     def _text_lengths(self, memory: TextMemory) -> mx.array:
         rows, length, _ = memory.states.shape
         if memory.mask is None:
-            return mx.full((rows + _ROOMY,), length, mx.int32)
-        return mx.pad(memory.mask.reshape(rows, -1).sum(axis=1), (0, _ROOMY)).astype(mx.int32)
+            return mx.full((rows + _SPARE,), length, mx.int32)
+        return mx.pad(memory.mask.reshape(rows, -1).sum(axis=1), (0, _SPARE)).astype(mx.int32)
 
     def _run(
         self, tokens: mx.array, clock: mx.array, noise: mx.array, sizes: mx.array

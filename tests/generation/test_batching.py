@@ -121,9 +121,10 @@ def test_this_machine_has_memory() -> None:
 
 
 def test_groups() -> None:
-    assert groups([0] * 5, 2) == [[0, 1], [2, 3], [4]]
-    assert groups([3, 1, 3, 1, 1], 2) == [[1, 3], [4], [0, 2]]
-    assert groups([0], 8) == [[0]]
+    assert groups([()] * 5, 2) == [[0, 1], [2, 3], [4]]
+    assert groups([(3,), (1,), (3,), (1,), (1,)], 2) == [[1, 3], [4], [0, 2]]
+    assert groups([(0, 1)], 8) == [[0]]
+    assert groups([(1, 2), (1, 1), (1, 2)], 8) == [[1], [0, 2]]
 
 
 def test_the_model_asks_for_its_batches(tiny_model: MusicGen, monkeypatch: pytest.MonkeyPatch) -> None:

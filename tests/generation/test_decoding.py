@@ -42,6 +42,6 @@ def test_together_and_alone(
 
 
 def test_memory_bounds_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    for gigabytes, most in ((1, 1), (16, 3), (140, 28), (1000, 32)):
+    for gigabytes, most in ((1, 1), (16, 2), (80, 16), (140, 32), (1000, 32)):
         monkeypatch.setattr(decoding.batching, "device_memory", lambda gb=gigabytes: gb * 10**9)
         assert decoding._room(10) == most

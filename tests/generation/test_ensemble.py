@@ -100,3 +100,26 @@ def test_the_strictest_licence_counts(tiny_model: MusicGen, other: MusicGen, mon
     monkeypatch.setattr(tiny_model, "license", "mit")
     monkeypatch.setattr(other, "license", "cc-by-nc-4.0")
     assert Ensemble([tiny_model, other]).license == "cc-by-nc-4.0"
+
+
+def test_texts_of_one_length_are_so_for_every_model(
+    tiny_model: MusicGen, other: MusicGen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On GPUs, where clips share padding: the second model may read one text as more tokens than another."""
+
+    class Words:
+        def encode(self, text: str) -> list[int]:
+            return [3] * len(text.split())
+
+    class Letters:
+        def encode(self, text: str) -> list[int]:
+            return [3] * len(text)
+
+    both = Ensemble([tiny_model, other])
+    monkeypatch.setattr(both, "_exact", False)
+    prompts = ["calm piano", "calm piano, and " + "l" * 20, "calm guitar"]
+    for model in (tiny_model, other):
+        monkeypatch.setattr(model, "tokenizer", Words())
+    assert both._groups(prompts, 8) == [[0, 1, 2]]
+    monkeypatch.setattr(other, "tokenizer", Letters())
+    assert both._groups(prompts, 8) == [[0, 2], [1]]
