@@ -189,7 +189,7 @@ def write_audio(
         comment=comment_of(made, clip_id=clip_id, tags=tags, line=line),
         title=title,
     )
-    return clipped or cut
+    return cut if clipped is None else clipped.and_then(cut)
 
 
 def comment_of(made: MadeAudio, *, clip_id: str, tags: tuple[str, ...], line: str | None = None) -> str:

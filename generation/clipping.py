@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 from dataclasses import dataclass
@@ -51,8 +52,21 @@ class Clipping:
         return f"{count} over {scale} by up to {self.over_db:.1f} dB and cut off; --normalize peak keeps them whole."
 
     def to_json(self) -> dict[str, float]:
-        """What a sidecar keeps: `samples` and `over_db`."""
-        return {"samples": self.samples, "over_db": round(self.over_db, 2)}
+        """What a sidecar keeps: `samples`, `over_db`, and `limit_db` where the limit is not full scale."""
+        limit = {"limit_db": round(self.limit_db, 2)} if self.limit_db else {}
+        return {"samples": self.samples, "over_db": round(self.over_db, 2), **limit}
+
+    def and_then(self, later: Clipping | None) -> Clipping:
+        """This and what was cut off of the same sound later."""
+        if later is None:
+            return self
+        return dataclasses.replace(
+            self,
+            samples=self.samples + later.samples,
+            total=max(self.total, later.total),
+            over_db=max(self.over_db, later.over_db),
+            taken=math.hypot(self.taken, later.taken),
+        )
 
     def tell(self, logger: logging.Logger) -> None:
         """Log it: as a warning where it could be heard, else for those who look for it."""

@@ -49,10 +49,12 @@ class Workspace:
         math: The elementwise functions.
     """
 
-    def __init__(self, config: DecoderConfig, *, clips: int, guided: bool, room: int, epsilon: float) -> None:
+    def __init__(
+        self, config: DecoderConfig, *, clips: int, guided: bool, room: int, words: int, epsilon: float
+    ) -> None:
         self.config, self.clips, self.rows, self.room = config, clips, 2 if guided else 1, room
-        attended = self.rows * clips * config.num_attention_heads * room
-        self.math = Elementwise(max(attended, clips * self.rows * config.ffn_dim))
+        heads, states = config.num_attention_heads, self.rows * clips
+        self.math = Elementwise(max(states * heads * room, heads * words, states * config.ffn_dim))
         self.x = np.empty((clips, self.rows, config.hidden_size), np.float32)
         self.norm = Norm(self.x, epsilon)
         self._epsilon = epsilon

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from generation.cpu_steps import CpuSteps
 from generation.delay import UNKNOWN
+from generation.errors import GenerationError
 from generation.sampling import SamplingSettings, clip_keys, gumbel_noise, keep_top_p, step_keys
 
 Array = npt.NDArray[np.float32]
@@ -43,14 +44,22 @@ def run_steps(
     shape = known.shape[1], voices[0][0].vocabulary
     noise = _noise(seeds, shape, range(first + step, first + known.shape[2]), settings)
     for number in range(step, known.shape[2]):
-        chosen = choose(_mixed(voices, tokens, settings.guidance), settings, next(noise))
+        with np.errstate(invalid="ignore", over="ignore"):  # `choose` tells it in words
+            logits = _mixed(voices, tokens, settings.guidance)
+        chosen = choose(logits, settings, next(noise))
         given = known[:, :, number]
         tokens = np.where(given == UNKNOWN, chosen, given)
         yield tokens
 
 
 def choose(logits: Array, settings: SamplingSettings, noise: Array | None) -> Tokens:
-    """`generation.sampling.choose` with NumPy: logits and noise `(B, K, V)` -> `(B, K)`."""
+    """`generation.sampling.choose` with NumPy: logits and noise `(B, K, V)` -> `(B, K)`.
+
+    Raises:
+        GenerationError: Logits are no numbers.
+    """
+    if not np.isfinite(logits).all():
+        raise GenerationError("The model's logits are no numbers; its weights are damaged.")
     if noise is None:
         return _likeliest(logits)
     scaled = logits / np.float32(settings.temperature)

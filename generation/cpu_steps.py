@@ -80,7 +80,10 @@ class CpuSteps:
         """
         config = decoder.config
         self.vocabulary = config.vocab_size
-        self._work = Workspace(config, clips=clips, guided=guided, room=room, epsilon=decoder.norm.eps)
+        words = max((memory.layers[0][0].shape[2] for memory in memories), default=0)
+        self._work = Workspace(
+            config, clips=clips, guided=guided, room=room, words=words, epsilon=decoder.norm.eps
+        )
         self._embed, self._last = view(decoder.embed.weight), scale_of(decoder.norm)
         self._first_rows = np.arange(config.num_codebooks) * (config.vocab_size + 1)
         self._positions = np.array(sinusoidal_positions(0, room, config.hidden_size))

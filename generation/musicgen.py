@@ -183,7 +183,7 @@ class MusicGen:
         Args:
             prompts: At least one; an empty prompt is music without a text condition.
             seeds: One for each prompt; None draws fresh ones.
-            batch_size: Rows to compute together, filled up with repeats, to make again a clip of a GPU.
+            batch_size: Rows to compute together, filled up with repeats, to make again a clip of a GPU or of 16 bits.
             progress: Called with the steps done and the steps in all.
             **options: See `ComposeOptions`.
 

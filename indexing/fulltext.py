@@ -75,12 +75,15 @@ class KeywordMatches:
 
         A word counts by how few of these documents have it (inverse document frequency, Sparck Jones 1972), those
         that nearly have it in part, and one that none has like one that a single one has. The small words of a
-        sentence count for less: a line of a song has them all, another way to say a thing has others.
+        sentence count for less: a line of a song has them all, another way to say a thing has others. A word that was
+        typed three times is there in part where it stands once.
         """
         share = dict.fromkeys(documents, 0.0)
         total = 0.0
         runs = [*((run, 1.0) for run in words.sought), *(((word,), SMALL_WORTH) for word in words.small)]
-        shares = [({id: self._has(run, d) for id, d in documents.items()}, worth) for run, worth in runs]
+        shares = [
+            ({id: self._has(run, d, words) for id, d in documents.items()}, worth) for run, worth in runs
+        ]
         shares += [({id: d.keeps(tempo) for id, d in documents.items()}, 1.0) for tempo in words.tempos]
         for has, worth in shares:
             weight = worth * math.log(1 + len(documents) / max(1.0, sum(has.values())))
@@ -89,8 +92,8 @@ class KeywordMatches:
                 share[id] += weight * value
         return {id: value / total for id, value in share.items()} if total else share
 
-    def _has(self, run: Sequence[str], document: Document) -> float:
-        if worth := document.worth(run):
+    def _has(self, run: Sequence[str], document: Document, words: Words) -> float:
+        if worth := document.worth(run, words.repeated.get(run[0], 1) if len(run) == 1 else 1):
             return worth
         others = self.corrections.get(" ".join(run), ())
         return CORRECTED_WORTH * max((document.worth([other]) for other in others), default=0.0)
@@ -129,11 +132,17 @@ def fitness(words: Words, document: Document | None) -> float:
     if document is None:
         return 1.0
     factor = 1.0
+    sought = {stem(word) for run in words.sought for word in run}
     for run in words.unwanted:
-        general = [(word,) for word in _PERCUSSION] if _is_percussion(run) else []
-        if document.says(run) or (len(run) == 1 and any(map(document.says, general))):
+        # What the query asks for itself is not meant: "hand percussion without drums".
+        general = [(word,) for word in _PERCUSSION if word not in sought] if _is_percussion(run) else []
+        if document.says(run):
             factor *= UNWANTED_FACTOR
-        elif document.denies(run) or any(map(document.denies, general)):
+        elif document.denies(run):
+            factor *= DENIED_FACTOR
+        elif len(run) == 1 and any(map(document.says, general)):
+            factor *= UNWANTED_FACTOR
+        elif any(map(document.denies, general)):
             factor *= DENIED_FACTOR
     # "No drums" has the word and not the thing.
     if (

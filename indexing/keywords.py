@@ -6,7 +6,8 @@ People write `"brushed drums" late piano without vocals`. Everything else that m
 import re
 import string
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -80,6 +81,7 @@ class Words:
         tempos: Beats a minute, as in `120 bpm`.
         unwanted: Runs of one or two words that stood behind "no", "without" or the like.
         plain: What to embed: the query as typed, without what is not wanted.
+        repeated: How often words were typed that were typed more than once.
         sought: What tells clips from one another: keys, and single words, those of phrases among them.
         small: The other words, such as "in" and "the".
     """
@@ -90,6 +92,7 @@ class Words:
     tempos: tuple[int, ...]
     unwanted: tuple[tuple[str, ...], ...]
     plain: str
+    repeated: Mapping[str, int] = field(default_factory=dict)
     sought: tuple[tuple[str, ...], ...] = field(init=False)
     small: tuple[str, ...] = field(init=False)
 
@@ -122,13 +125,15 @@ def read_words(text: str) -> Words:
     rest = spell_keys(" ; ".join(kept))
     keys = [tuple(tokens(found[0])) for found in _SPELLED_KEY.finditer(rest)]
     tempos = [int(found) for found in _TEMPO.findall(rest)]
+    wanted = tokens(_TEMPO.sub(" ; ", _SPELLED_KEY.sub(" ; ", rest)))
     return Words(
-        wanted=_once(tokens(_TEMPO.sub(" ; ", _SPELLED_KEY.sub(" ; ", rest)))),
+        wanted=_once(wanted),
         phrases=_once(phrases),
         keys=_once(keys),
         tempos=_once(tempos),
         unwanted=_once(unwanted),
         plain=" ".join(plain.split()),
+        repeated={word: times for word, times in Counter(wanted).items() if times > 1},
     )
 
 
@@ -247,11 +252,18 @@ class Document:
             return stem(run[0]) in self._said
         return f" {' '.join(map(stem, run))} " in self._line
 
-    def worth(self, run: Sequence[str]) -> float:
-        """1 where it has these words, a little less for another form, as "long" is of "longing", 0 without them."""
+    def worth(self, run: Sequence[str], times: int = 1) -> float:
+        """1 where it has these words, a little less for another form, as "long" is of "longing", 0 without them.
+
+        Args:
+            run: The words.
+            times: How often a single word is asked for, as in "la la la"; so much less where it is there less often.
+        """
         if not self.says(run):
             return 0.0
-        return 1.0 if len(run) > 1 or fold(run[0]) in self._forms else FORM_WORTH
+        exact = len(run) > 1 or fold(run[0]) in self._forms
+        often = self._line.split().count(stem(run[0])) if times > 1 else times
+        return (1.0 if exact else FORM_WORTH) * min(1.0, often / times)
 
     def keeps(self, tempo: int) -> float:
         """How near its tempo is: 1 for the same, 0 from 5 % off; a measured tempo is 2 % off at times."""

@@ -201,7 +201,7 @@ def vectors(table: "Table", space: str) -> "tuple[list[str], np.ndarray]":
     found = columns(table, ["id", column])
     found = found.filter(found[column].is_valid())
     flat = found[column].combine_chunks().flatten().to_numpy()
-    return found["id"].to_pylist(), flat.reshape(len(found), -1)
+    return found["id"].to_pylist(), flat.reshape(len(found), schema.spaces(table.schema)[space])
 
 
 def similarities(table: "Table", space: str, query: "np.ndarray", ids: Sequence[str]) -> dict[str, float]:

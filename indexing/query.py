@@ -34,6 +34,8 @@ MODES: Final = ("hybrid", "semantic", "keyword")
 
 # How many of each ranking are fused. Fixed, so that a page shows the same whichever page was asked for before.
 _FUSED: Final = 100
+# Ranked by words alone in blocks of so many.
+_WORDS_AT_ONCE: Final = 1_000
 # Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009) of two rankings, a constant for each,
 # chosen on the tuning half of `python -m indexing.evaluation`. Places by words count as far as some clip has the
 # query's words together: where none has them, the query does not speak as the clips' documents do, and the
@@ -152,7 +154,9 @@ class _Search:
         return self._hits(ids, why, KeywordMatches(ranking=(), worth=(), corrections={}))
 
     def by_words(self, limit: int, offset: int) -> list[Hit]:
-        matches = find_words(self._rows, self._words, limit=offset + limit)
+        # What is not wanted is looked for among all of these, so that pages join whatever their size.
+        blocks = -(-(offset + limit) // _WORDS_AT_ONCE)
+        matches = find_words(self._rows, self._words, limit=blocks * _WORDS_AT_ONCE)
         page = matches.ranking[offset : offset + limit]
         why = {id: Explanation(keyword_rank=n, bm25=bm25) for n, (id, bm25) in enumerate(page, offset + 1)}
         return self._hits([id for id, _ in page], why, matches)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lancedb.table import Table
 
 _BATCH = 1_000
+_MERGE_LOCK_NAME = ".merge"
 
 __all__ = ["ClipIndex", "IndexHit"]
 
@@ -142,8 +143,13 @@ class ClipIndex(TableReader):
             if schema.lacks_labels(rows) and (now := self._open()) and labels.COLUMN in now.schema.names:
                 merge()
 
+        from filelock import FileLock
+
         with lance.errors_of(self._folder):
-            lance.retry(self._folder, merge)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            # LanceDB makes a merge again by itself after another one, with rows that were completed before that.
+            with FileLock(self._folder / _MERGE_LOCK_NAME):
+                lance.retry(self._folder, merge)
 
     def _table_for(self, rows: Sequence[IndexRow]) -> "Table":
         """The table, made or fitted so that it can take these rows' vectors."""

@@ -98,14 +98,16 @@ def due(table: "Table", *, thorough: bool = False) -> Due:
     fragments = 1 if thorough else _FRAGMENTS_KEPT + rows // _ROWS_PER_EXTRA_FRAGMENT
     unindexed = 0 if thorough else _UNINDEXED_KEPT + rows // _ROWS_PER_EXTRA_UNINDEXED
     outside = max((index.num_unindexed_rows for index in indexes.values()), default=0)
-    columns = map(schema.vector_column, schema.spaces(table.schema))
+    # The index takes numbers eight at a time; vectors of another length are compared one by one.
+    spaces = schema.spaces(table.schema).items()
+    columns = [schema.vector_column(space) for space, dimension in spaces if dimension % 8 == 0]
     large = rows >= LARGE_ROWS
     labelled = labels.COLUMN in table.schema.names
     return Due(
         rows=rows,
         join=stats["fragment_stats"]["num_fragments"] > fragments or outside > unindexed,
         # Tables of earlier versions have none; rows that such a version writes later have empty ones.
-        label=large and (not labelled or (thorough and table.count_rows(_UNLABELLED) > 0)),
+        label=(large and not labelled) or (labelled and thorough and table.count_rows(_UNLABELLED) > 0),
         train=tuple(name for name in columns if large and _is_worn(indexes.get(name))),
         scalars=tuple(name for name in _SCALARS if large and name not in indexes),
     )

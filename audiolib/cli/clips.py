@@ -59,7 +59,9 @@ def show_command(clip: str, wants_waveform: bool | None, library_path: Path | No
 
 def _cut_off(clipped: dict[str, float]) -> str:
     samples = "1 sample" if clipped["samples"] == 1 else f"{clipped['samples']:,} samples"
-    return f"{samples} over full scale, by up to {clipped['over_db']:.1f} dB"
+    limit = clipped.get("limit_db", 0.0)
+    scale = f"{limit:g} dB of full scale" if limit else "full scale"
+    return f"{samples} over {scale}, by up to {clipped['over_db']:.1f} dB"
 
 
 def _draw(library: "AudioLibrary", clip: "Clip") -> None:

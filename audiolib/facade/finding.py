@@ -52,8 +52,9 @@ class Finding(LibraryBase):
             reference: The clip, named as for `get`.
 
         Returns:
-            `samples`, how many, and `over_db`, how far the largest was over; `None` where nothing was, or nobody
-            wrote it down: of imported clips, and by older versions.
+            `samples`, how many, and `over_db`, how far the largest was over; `limit_db` where the limit was another
+            than full scale. `None` where nothing was, or nobody wrote it down: of imported clips, and by older
+            versions.
 
         Raises:
             ClipNotFoundError: As for `get`, and so for the other errors.
@@ -63,6 +64,7 @@ class Finding(LibraryBase):
         found = self._sidecar(reference).document.get(CLIPPED_KEY)
         values = found if isinstance(found, dict) else {}
         told = {name: values.get(name) for name in ("samples", "over_db")}
+        told |= {"limit_db": values["limit_db"]} if "limit_db" in values else {}
         return told if all(is_finite(value) for value in told.values()) else None  # type: ignore[return-value]
 
     def list(

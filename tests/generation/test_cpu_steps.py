@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from generation.compose import memories_for
 from generation.config import DecoderConfig, MusicGenConfig
 from generation.cpu_steps import CpuSteps, prepare_decoder
 from generation.decoder import KVCache, MusicGenDecoder, TextMemory
+from generation.errors import GenerationError
 from generation.layers import Linear, SplitLinear
 from generation.musicgen import MusicGen
 
@@ -80,6 +82,28 @@ def test_the_logits_are_the_ordinary_ones(lengths: tuple[int | None, ...], befor
         found.append(np.stack(made))
     assert found[0].shape == (6, len(lengths) * (2 if guided else 1), 4, 64)
     np.testing.assert_allclose(found[1], found[0], atol=TOLERANCE * np.abs(found[0]).max())
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_a_text_longer_than_all_else(guided: bool) -> None:
+    """More words than positions and more than a head's share of the feed-forward layer."""
+    config = dataclasses.replace(CONFIG, ffn_dim=1024)
+    plain, quick = decoders(config)
+    states: list[mx.array | None] = [mx.random.normal((900, config.hidden_size), key=mx.random.key(5))]
+    steps = [mx.full((1, config.num_codebooks, 1), token, mx.int32) for token in (64, 3, 9)]
+    made = [
+        logits_of(one, memories_for(one, states, apart=True), one.new_cache(), steps, guided=guided)
+        for one in (plain, quick)
+    ]
+    for expected, logits in zip(*made, strict=True):
+        np.testing.assert_allclose(logits, expected, atol=TOLERANCE)
+
+
+def test_damaged_weights_are_told(tiny_folder: Path) -> None:
+    model = MusicGen.from_pretrained(tiny_folder, dtype="float32")
+    model.parts.decoder.layers[0].fc1.weight[0, 0] = float("nan")
+    with pytest.raises(GenerationError, match="damaged"):
+        model.compose(["calm piano"], seeds=[1], max_steps=8)
 
 
 def test_a_clip_has_the_same_bits_in_any_company() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from generation.audio import load_audio, save_audio
-from generation.clipping import cut_off
+from generation.clipping import Clipping, cut_off
 from generation.errors import AudioError, InvalidRequestError
 from generation.finish import AS_IT_IS, STRATEGIES, SoundFinish, finish_sound
 from generation.limiter import hold_peaks, true_peaks
@@ -167,6 +167,10 @@ def test_what_is_over_full_scale_is_counted() -> None:
         "--normalize peak keeps them whole."
     )
     assert done.clipped.to_json() == {"samples": 2, "over_db": 6.02}
+    both = done.clipped.and_then(Clipping(samples=5, total=9, over_db=7.0, taken=0.5, limit_db=0.0))
+    assert both.to_json() == {"samples": 7, "over_db": 7.0}
+    assert both.taken > max(done.clipped.taken, 0.5)
+    assert Clipping(samples=1, total=2, over_db=1, taken=1, limit_db=-6.0).to_json()["limit_db"] == -6.0
     np.testing.assert_array_equal(done.audio, np.clip(audio, -1, 1))
     assert audio[5] == 2  # what was given is as it was
     loose = finish_sound(audio, RATE, clip=False)

@@ -160,3 +160,19 @@ def test_any_text_is_read(text: str) -> None:
         assert tokens(words.plain)
     document = Document(text)
     assert all(document.says([word]) for word in document.words)
+
+
+@pytest.mark.parametrize(
+    ("text", "worth"),
+    [
+        ("la la la la, sings the choir", 1.0),
+        ("la la", 2 / 3),
+        ("Tags: la. Lyrics: a song", 1 / 3),
+        ("piano", 0.0),
+    ],
+)
+def test_a_word_typed_three_times_is_there_in_part_where_it_stands_once(text: str, worth: float) -> None:
+    words = read_words("la La LA piano")
+    assert words.repeated == {"la": 3}
+    assert words.wanted == ("la", "piano")
+    assert Document(text).worth(("la",), words.repeated["la"]) == pytest.approx(worth)

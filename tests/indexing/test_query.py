@@ -282,3 +282,28 @@ def test_keyword_pages_join(crowd: ClipIndex) -> None:
         ids(search(crowd, "piece", None, mode="keyword", limit=30, offset=start)) for start in (0, 30, 60)
     ]
     assert [id for page in pages for id in page] == whole
+
+
+def test_what_is_asked_for_is_not_unwanted(tmp_path: Path, row: Callable[..., IndexRow]) -> None:
+    """A document that says "no drums" itself, and one of the percussion that the query wants, come before drums."""
+    index = ClipIndex(tmp_path)
+    documents = {
+        "beat": "lo-fi beat to study to, no drums",
+        "hands": "hand percussion, shakers and congas",
+        "drums": "drums and beat, hand percussion",
+    }
+    index.upsert([row(id, document=text) for id, text in documents.items()])
+    assert keyword(index, "hand percussion without drums")[0] == "hands"
+    assert keyword(index, "beat without drums")[0] == "beat"
+
+
+def test_pages_by_words_join_where_something_is_unwanted(
+    tmp_path: Path, row: Callable[..., IndexRow]
+) -> None:
+    index = ClipIndex(tmp_path)
+    texts = ["piano drums"] * 120 + ["quiet piano of an evening in the rain, no drums"] * 10
+    index.upsert([row(f"{i:03}", document=text) for i, text in enumerate(texts)])
+    few, many = (search(index, "piano without drums", None, mode="keyword", limit=n) for n in (10, 130))
+    assert ids(few) == [f"{i:03}" for i in range(120, 130)]
+    rest = search(index, "piano without drums", None, mode="keyword", limit=120, offset=10)
+    assert ids(few) + ids(rest) == ids(many)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import lancedb
 import numpy as np
@@ -12,7 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexing import ClipIndex, EmbedderMismatchError, Filters, IndexHit, IndexingError, IndexRow, Segment
+from indexing import (
+    ClipIndex,
+    EmbedderMismatchError,
+    Filters,
+    IndexHit,
+    IndexingError,
+    IndexRow,
+    Segment,
+    lookup,
+)
 
 Unit = Callable[..., np.ndarray]
 MakeRow = Callable[..., IndexRow]
@@ -349,3 +360,41 @@ def test_words_are_found_by_filter_and_phrase(index: ClipIndex, row: MakeRow) ->
 def test_tags_are_found_whole(index: ClipIndex, row: MakeRow, tag: str) -> None:
     index.upsert([row("a", tags=("sofi", tag, "slow")), row("b", tags=("fifi",)), row("c")])
     assert index.select(where=Filters(tags=(tag.upper(),)).expression()) == ["a"]
+
+
+def test_no_vectors_are_no_damage(index: ClipIndex, row: MakeRow, unit: Unit) -> None:
+    """As after the only clip was removed."""
+    index.upsert([row("a", vector=unit(0))])
+    index.put_vectors("clap", {"a": unit(1, 16)})
+    index.remove(["a"])
+    ids, vectors = index.vectors("clap")
+    assert ids == []
+    assert vectors.shape == (0, 16)
+
+
+def test_writers_of_one_row_take_turns(
+    index: ClipIndex, row: MakeRow, unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A vector is stored with the row's other columns: none of them may be changed in between."""
+    index.upsert([row("a", vector=unit(0), rating=1)])
+    read, go = threading.Event(), threading.Event()
+    completed = lookup.completed
+
+    def slow(*arguments: Any) -> Any:
+        found = completed(*arguments)
+        if threading.current_thread() is not threading.main_thread():
+            read.set()
+            go.wait(10)
+        return found
+
+    monkeypatch.setattr(lookup, "completed", slow)
+    first = threading.Thread(target=index.put_vectors, args=("clap", {"a": unit(1, 16)}))
+    first.start()
+    assert read.wait(30)
+    threading.Timer(0.5, go.set).start()
+    ClipIndex(tmp_path / "index").upsert([row("a", vector=unit(0), rating=5)])
+    first.join(30)
+    found = index.get("a")
+    assert found is not None
+    assert found["rating"] == 5
+    assert index.vectors("clap")[0] == ["a"]

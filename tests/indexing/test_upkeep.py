@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from indexing import ClipIndex, IndexRow, background, lookup, upkeep
+from indexing import ClipIndex, Filters, IndexRow, background, lookup, upkeep
 
 Unit = Callable[..., np.ndarray]
 MakeRow = Callable[..., IndexRow]
@@ -254,3 +254,23 @@ def test_a_damaged_table_is_told_by_the_exit_code(tmp_path: Path, index: ClipInd
     command = [sys.executable, "-W", "error", "-m", "indexing.background", str(tmp_path / "index")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
+def test_rows_without_labels_are_mended_in_a_table_that_shrank(
+    index: ClipIndex, row: MakeRow, unit: Unit, table: Callable[[], Any], small_limits: None
+) -> None:
+    index.upsert([row(f"{i:03}", vector=unit(i), tags=("old",)) for i in range(320)])
+    index.remove([f"{i:03}" for i in range(200)])
+    table().update(where="id = '300'", values_sql={"labels": "NULL"})  # as an older version writes rows
+    index.optimise()
+    assert "300" in index.select(where=Filters(tags=("old",)).expression())
+
+
+def test_vectors_of_odd_lengths_are_compared_one_by_one(
+    index: ClipIndex, row: MakeRow, table: Callable[[], Any], small_limits: None
+) -> None:
+    vectors = clustered(320, dimension=12)
+    index.upsert([row(f"{i:03}", vector=vector) for i, vector in enumerate(vectors)])
+    index.optimise()
+    assert "vector" not in indexes(table())
+    assert index.search(vectors[7])[0].id == "007"
