@@ -137,7 +137,9 @@ def prepare() -> str:
             _log.debug("%s cannot be used: %s", library, error)
             continue
         return name
-    _log.warning("no optimised BLAS found; install PyTorch or libopenblas0 for 4 to 30 times the speed")
+    _log.warning(
+        "no optimised BLAS found; install PyTorch or libopenblas0, and prompts and sound take a fraction of the time"
+    )
     return "reference BLAS (slow; install PyTorch or libopenblas0)"
 
 
