@@ -70,9 +70,7 @@ class CodecStream:
         end = self._hidden_end if last else self._hidden_end - self._output_reach
         if self._hidden is None or end <= self._decoded:
             return None
-        x = self._hidden
-        for layer in self._codec.decoder.layers[2:]:
-            x = layer(x)
+        x = self._codec.decoder.leave(self._hidden)
         start = (self._decoded - self._hidden_start) * self._hop
         samples = x[:, start : start + (end - self._decoded) * self._hop]
         self._decoded = end

@@ -89,18 +89,14 @@ def decode_clips(
 
 def _enter(codec: Encodec, codes: mx.array) -> mx.array:
     """Codes `(B, K, T)` through the first convolution and the LSTM: `(B, T, D)`."""
-    x = codec.quantizer.decode(codes)
-    for layer in codec.decoder.layers[:2]:
-        x = layer(x)
+    x = codec.decoder.enter(codec.quantizer.decode(codes))
     mx.eval(x)
     return x
 
 
 def _leave(codec: Encodec, hidden: mx.array) -> mx.array:
     """`(B, T, D)` through the layers that make samples: `(B, samples)`."""
-    for layer in codec.decoder.layers[2:]:
-        hidden = layer(hidden)
-    return hidden[:, :, 0]
+    return codec.decoder.leave(hidden)[:, :, 0]
 
 
 def _apart(sound: mx.array) -> list[Waveform]:

@@ -236,7 +236,17 @@ class Decoder(nn.Module):
         self.layers = layers
 
     def __call__(self, x: mx.array) -> mx.array:
-        for layer in self.layers:
+        return self.leave(self.enter(x))
+
+    def enter(self, x: mx.array) -> mx.array:
+        """The first convolution and the LSTM, which goes frame by frame: `(B, frames, D) -> (B, frames, dim)`."""
+        for layer in self.layers[:2]:
+            x = layer(x)
+        return x
+
+    def leave(self, x: mx.array) -> mx.array:
+        """The layers that make samples of what `enter` gave, each of a few frames: `(B, samples, channels)`."""
+        for layer in self.layers[2:]:
             x = layer(x)
         return x
 

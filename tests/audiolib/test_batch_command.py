@@ -24,6 +24,7 @@ from audiolib import (
 from audiolib.studio import Studio
 
 Run = Callable[..., Result]
+FROM_FILE = [sys.executable, "-m", "audiolib", "generate", "--from-file", "prompts.txt"]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 
@@ -209,16 +210,7 @@ class TestCommand:
 
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, 100))
-        command = [
-            sys.executable,
-            "-m",
-            "audiolib",
-            "generate",
-            "--from-file",
-            "prompts.txt",
-            "--duration",
-            "2",
-        ]
+        command = [*FROM_FILE, "--duration", "2"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as running:
             os.close(theirs)
             shown = b""
@@ -242,17 +234,7 @@ class TestCommand:
     @posix
     def test_ctrl_c_says_that_it_goes_on(self, tmp_path: Path) -> None:
         (tmp_path / "prompts.txt").write_text("calm piano\n" * 40)
-        command = [
-            sys.executable,
-            "-m",
-            "audiolib",
-            "generate",
-            "--from-file",
-            "prompts.txt",
-            "--duration",
-            "3",
-            "--json",
-        ]
+        command = [*FROM_FILE, "--duration", "3", "--json"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
             assert running.stdout is not None
             running.stdout.readline()
