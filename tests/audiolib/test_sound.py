@@ -300,6 +300,29 @@ def test_what_nobody_hears_is_written_down_and_not_told(
     assert ("over full scale" in caplog.text) == told
 
 
+def test_what_resampling_cuts_off_is_written_down_too(tmp_path: Path) -> None:
+    """One sample before the filter, which nobody hears, and thousands after it, where it overshoots."""
+    made = made_for(recipe_for("calm", SoundFinish(), None), peak=0.5)
+    made.audio[:] = np.where(np.arange(made.audio.size) // 40 % 2, 0.99, -0.99)
+    made.audio[1_000] = 10 ** (0.2 / 20)
+    request = GenerationRequest(prompt="calm", audio_format="wav", sample_rate=44_100)
+    sidecar = store(LibraryFolder(tmp_path / "library"), made, request)
+    clipped = AudioLibrary(tmp_path / "library").clipped(sidecar.clip.id)
+    assert clipped is not None
+    assert clipped["samples"] > 100
+    assert clipped["over_db"] > 0.5
+
+
+def test_a_limit_below_full_scale_is_written_down(tmp_path: Path) -> None:
+    finish = SoundFinish(normalize="clip", headroom_db=6.0)
+    made = made_for(recipe_for("calm", finish, None), peak=0.9)
+    request = GenerationRequest(prompt="calm", audio_format="wav", finish=finish)
+    sidecar = store(LibraryFolder(tmp_path / "library"), made, request)
+    clipped = AudioLibrary(tmp_path / "library").clipped(sidecar.clip.id)
+    assert clipped is not None
+    assert clipped["limit_db"] == -6.0
+
+
 def test_old_recipes_have_no_finish() -> None:
     recipe = recipe_for("calm piano", AS_IT_IS, None)
     document = recipe.to_json()
