@@ -18,7 +18,7 @@ from audiolib.sidecars import Sidecar, read_sidecar
 from generation.finish import AS_IT_IS
 
 if TYPE_CHECKING:
-    from indexing.conditions import Where
+    from indexing.conditions import Condition
     from indexing.filters import Filters
 
 REUSE_SCORE: Final = 0.95
@@ -122,15 +122,16 @@ class Wish:
             and clip.path.is_file()
         )
 
-    def expression(self) -> "Where":
+    def expression(self) -> "Condition":
         """Return the part of it that the index knows."""
-        from lancedb.expr import col, lit
+        from lancedb.expr import col
 
-        from indexing.conditions import text
+        from indexing.conditions import Condition, has_model, text, within
 
-        length = col("duration")
-        where = (col("model") == text(self.model_id)) & (length >= lit(self.seconds - _SAME_LENGTH))
-        where = where & (length <= lit(self.seconds + _PADDING))
+        # A name without its owner is found at the end of others as well.
+        plain = None if "/" in self.model_id else col("model") == text(self.model_id)
+        length = within("duration", self.seconds - _SAME_LENGTH, self.seconds + _PADDING)
+        where = Condition(plain=plain, faceted=(has_model(self.model_id), length))
         further = self.filters.expression() if self.filters else None
         return where if further is None else further & where
 
@@ -212,7 +213,7 @@ class Reuse:
                 path.unlink(missing_ok=True)
             lock.release()
 
-    def _near(self, wish: Wish, where: "Where", prompts: dict[str, str | None]) -> dict[str, float]:
+    def _near(self, wish: Wish, where: "Condition", prompts: dict[str, str | None]) -> dict[str, float]:
         """Clips whose prompts are near enough. Their documents say more than that, so the prompts are compared."""
         from indexing.errors import EmbedderUnavailableError
 

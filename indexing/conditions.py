@@ -1,13 +1,12 @@
 """What rows must be like, in the words of the table they are looked for in."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 from typing import TYPE_CHECKING, TypeAlias
 
-from indexing import labels
+from indexing import buckets, facets
 
 if TYPE_CHECKING:
     from lancedb.expr import Expr
@@ -18,33 +17,100 @@ Where: TypeAlias = "Condition | Expr"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """An expression and labels that must all be true of a row.
+class Faceted:
+    """What rows must be like, said twice.
 
     Attributes:
-        plain: The expression; None asks for nothing.
-        labels: The labels, each with an expression over other columns that says the same.
+        plain: As an expression over ordinary columns.
+        facets: Rows with one of these are like it,
+        rest: and so are those that this is true of; None: no others.
+    """
+
+    plain: "Expr"
+    facets: tuple[str, ...]
+    rest: "Expr | None" = None
+
+    def sql(self) -> str:
+        """In the words of a table with facets."""
+        if not self.facets:
+            return f"({self.plain.to_sql()})"
+        names = ", ".join(text(name).to_sql() for name in self.facets)
+        found = f"array_has_any({facets.COLUMN}, [{names}])"
+        return found if self.rest is None else f"({found} OR ({self.rest.to_sql()}))"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What must all be true of a row.
+
+    Attributes:
+        plain: An expression; None asks for nothing.
+        faceted: What facets tell.
     """
 
     plain: "Expr | None" = None
-    labels: "Mapping[str, Expr]" = field(default_factory=dict)
+    faceted: tuple[Faceted, ...] = ()
 
-    def __and__(self, other: "Expr") -> "Condition":
-        """The same, and an expression."""
-        plain = other if self.plain is None else self.plain & other
-        return Condition(plain=plain, labels=self.labels)
+    def __and__(self, other: "Condition") -> "Condition":
+        """What is true of a row when both are."""
+        plain = [some for some in (self.plain, other.plain) if some is not None]
+        return Condition(plain=reduce(and_, plain) if plain else None, faceted=self.faceted + other.faceted)
 
     def on(self, table: "Table") -> "Expr | str | None":
-        """What LanceDB's `where` takes: labels by their index, or where the table has none yet row by row.
+        """What LanceDB's `where` takes: facets by their index, or where the table has none yet row by row.
 
         LanceDB's expressions know no lists, and joined with SQL they become SQL as well.
         """
-        if not self.labels or not _labelled(table):
-            terms = [*([] if self.plain is None else [self.plain]), *self.labels.values()]
+        plain = [] if self.plain is None else [self.plain]
+        if not self.faceted or not _has_facets(table):
+            terms = [*plain, *(some.plain for some in self.faceted)]
             return reduce(and_, terms) if terms else None
-        parts = [f"array_has({labels.COLUMN}, {text(label).to_sql()})" for label in self.labels]
-        parts += [] if self.plain is None else [f"({self.plain.to_sql()})"]
-        return " AND ".join(parts)
+        return " AND ".join([*(some.sql() for some in self.faceted), *(f"({p.to_sql()})" for p in plain)])
+
+
+def has_tag(tag: str) -> Faceted:
+    """Rows with a tag: all of a row's stand in one text beside the list."""
+    from lancedb.expr import col
+
+    plain = col("tag_text").contains(text(facets.tag_needle(tag)))
+    return Faceted(plain=plain, facets=(facets.of_tag(tag),))
+
+
+def has_model(name: str) -> Faceted:
+    """Rows whose model has a name, as `facets.model_names` has them."""
+    from lancedb.expr import col, func, lit
+
+    plain = col("model") == text(name)
+    if "/" not in name:
+        last = func("concat", col("model"), lit("\n")).contains(text(f"/{name}\n"))
+        plain = plain | (last & ~col("model").contains(lit("\n")))
+    return Faceted(plain=plain, facets=(facets.of_model(name),))
+
+
+def within(column: str, low: float, high: float) -> Faceted:
+    """Rows with a number from `low` to `high` in a column of `buckets.SCALES`; ends are included, maybe infinite."""
+    from lancedb.expr import col, lit
+
+    def expression(ends: tuple[float, float]) -> "Expr":
+        # A `>=` alone would let NaN through, which Arrow sorts above every number; so both ends are asked for.
+        return (col(column) >= lit(ends[0])) & (col(column) <= lit(ends[1]))
+
+    cover = buckets.SCALES[column].cover(low, high)
+    rest = reduce(or_, map(expression, cover.rest)) if cover.rest else None
+    return Faceted(plain=expression((low, high)), facets=cover.buckets, rest=rest)
+
+
+def made(since: str | None, before: str | None) -> Faceted:
+    """Rows made from one moment on and before another, ISO 8601 without a zone; at most one is None."""
+    from lancedb.expr import col, lit
+
+    def expression(ends: tuple[str | None, str | None]) -> "Expr":
+        terms = [] if ends[0] is None else [col(buckets.MOMENT) >= lit(ends[0])]
+        return reduce(and_, [*terms, *([] if ends[1] is None else [col(buckets.MOMENT) < lit(ends[1])])])
+
+    cover = buckets.cover_moments(since, before)
+    rest = reduce(or_, map(expression, cover.rest)) if cover.rest else None
+    return Faceted(plain=expression((since, before)), facets=cover.buckets, rest=rest)
 
 
 def text(value: str) -> "Expr":
@@ -64,6 +130,6 @@ def resolved(where: "Where | None", table: "Table") -> "Expr | str | None":
     return where.on(table) if isinstance(where, Condition) else where
 
 
-def _labelled(table: "Table") -> bool:
-    """Whether the table's labels can be relied on: they are indexed last, when all rows have theirs."""
-    return any(index.columns == [labels.COLUMN] for index in table.list_indices())
+def _has_facets(table: "Table") -> bool:
+    """Whether the table's facets can be relied on: they are indexed last, when all rows have theirs."""
+    return any(index.columns == [facets.COLUMN] for index in table.list_indices())

@@ -8,15 +8,12 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import and_
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from indexing import labels, lance
-from indexing.conditions import Condition, text
+from indexing import conditions, facets, lance
+from indexing.conditions import Condition
 from indexing.errors import InvalidQueryError
 from indexing.moments import parse_since, parse_until
-
-if TYPE_CHECKING:
-    from lancedb.expr import Expr
 
 Range = tuple[float, float]
 
@@ -101,26 +98,21 @@ class Filters:
         lance.prepare()
         from lancedb.expr import col, lit
 
-        # A `>=` alone would let NaN through, which Arrow sorts above every number; so both ends are asked for.
         terms = [
-            (col(name) >= lit(low)) & (col(name) <= lit(high)) for name, (low, high) in self._ranges().items()
-        ]
-        terms += [
-            col(name) == (text(value) if isinstance(value, str) else lit(value))
+            col(name) == (conditions.text(value) if isinstance(value, str) else lit(value))
             for name, value in self._equals().items()
         ]
         if self.rating is not None:
             # The column's numbers end here, and SQL refuses greater ones.
             terms.append(col("rating") >= lit(max(-_INT32, min(_INT32, math.ceil(self.rating)))))
-        if self.since is not None:
-            terms.append(col("created_at") >= lit(self.since.rstrip("Z")))
-        if self.until is not None:
-            terms.append(col("created_at") < lit(_after(self.until)))
-        labelled = {labels.of_tag(tag): _has_tag(tag) for tag in self.tags}
-        if self.model is not None:
-            labelled[labels.of_model(self.model)] = _has_model(self.model)
+        faceted = [conditions.has_tag(tag) for tag in self.tags]
+        faceted += [] if self.model is None else [conditions.has_model(self.model)]
+        faceted += [conditions.within(name, low, high) for name, (low, high) in self._ranges().items()]
+        if self.since is not None or self.until is not None:
+            since, before = self.since and self.since.rstrip("Z"), self.until and _after(self.until)
+            faceted.append(conditions.made(since, before))
         plain = reduce(and_, terms) if terms else None
-        return Condition(plain=plain, labels=labelled) if terms or labelled else None
+        return Condition(plain=plain, faceted=tuple(faceted)) if terms or faceted else None
 
     def matches(self, found: Mapping[str, Any]) -> bool:
         """Whether a clip meets the conditions, by the fields of its JSON; the same meaning as `expression`."""
@@ -129,13 +121,13 @@ class Filters:
             return False
         if not all(found.get(name) == value for name, value in equals.items()):
             return False
-        model, created = found.get("model"), found.get("created_at")
-        wanted = {labels.of_tag(tag) for tag in self.tags}
-        wanted |= set() if self.model is None else {labels.of_model(self.model)}
-        if not wanted <= set(labels.of_clip(found.get("tags") or (), model)):
+        if not {facets.of_tag(tag) for tag in self.tags} <= set(map(facets.of_tag, found.get("tags") or ())):
+            return False
+        if self.model is not None and self.model not in facets.model_names(found.get("model")):
             return False
         if self.rating is not None and not _within(found.get("rating"), (self.rating, math.inf)):
             return False
+        created = found.get("created_at")
         if self.since is not None and (created is None or created < self.since.rstrip("Z")):
             return False
         return self.until is None or (created is not None and created < _after(self.until))
@@ -153,24 +145,6 @@ class Filters:
     def _equals(self) -> dict[str, str | bool]:
         asked = {"key": self.key, "kind": self.kind, "parent_id": self.parent, "has_speech": self.has_speech}
         return {name: value for name, value in asked.items() if value is not None}
-
-
-def _has_tag(tag: str) -> "Expr":
-    """The expression that is true of a row with a tag: all of them stand in one text beside the list."""
-    from lancedb.expr import col
-
-    return col("tag_text").contains(text(labels.tag_needle(tag)))
-
-
-def _has_model(name: str) -> "Expr":
-    """The expression that is true of a row whose model has a name, as `labels.model_names` has them."""
-    from lancedb.expr import col, func, lit
-
-    whole = col("model") == text(name)
-    if "/" in name:
-        return whole
-    last = func("concat", col("model"), lit("\n")).contains(text(f"/{name}\n"))
-    return whole | (last & ~col("model").contains(lit("\n")))
 
 
 def parse_range(text: str, *, signed: bool = False, tolerance: float = 0.0) -> Range:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from indexing import labels
+from indexing import facets
 from indexing.errors import IndexDamagedError, IndexingError
 from indexing.transcribe import Segment
 
@@ -111,7 +111,7 @@ def arrow_schema(dimension: int = DEFAULT_DIMENSION) -> "pa.Schema":
         pa.field("channels", pa.int32()),
         pa.field("tags", pa.list_(pa.string())),
         *text("tag_text"),
-        pa.field(labels.COLUMN, pa.list_(pa.string())),
+        pa.field(facets.COLUMN, pa.list_(pa.string())),
         pa.field("rating", pa.int32()),
         *text("created_at", "kind", "parent_id", "transcript", "language"),
         pa.field("segments", pa.list_(segment)),
@@ -188,23 +188,23 @@ def to_arrow(rows: Sequence[IndexRow], schema: "pa.Schema") -> "pa.Table":
     left_out -= {vector_column(sound)} if sound else set()
     left_out |= set() if sound else {"sound_space"}
     columns = pa.schema([column for column in schema if column.name not in left_out])
-    return _table(records, columns)
+    table = _table(records, pa.schema([column for column in columns if column.name != facets.COLUMN]))
+    return with_facets(table, columns).select(columns.names)
 
 
-def lacks_labels(rows: "pa.Table") -> bool:
-    """Whether rows were made for a table without labels; what changes vectors alone has none to lack."""
-    return "tag_text" in rows.schema.names and labels.COLUMN not in rows.schema.names
+def lacks_facets(rows: "pa.Table") -> bool:
+    """Whether rows were made for a table without facets; what changes vectors alone has none to lack."""
+    return "tag_text" in rows.schema.names and facets.COLUMN not in rows.schema.names
 
 
-def labelled(rows: "pa.Table", schema: "pa.Schema") -> "pa.Table":
-    """Rows that were brought into columns without labels, with them where the table has got them since."""
+def with_facets(rows: "pa.Table", schema: "pa.Schema") -> "pa.Table":
+    """Rows that were brought into columns without facets, with them where the table has got them since."""
     import pyarrow as pa
 
-    if not lacks_labels(rows) or labels.COLUMN not in schema.names:
+    if not lacks_facets(rows) or facets.COLUMN not in schema.names:
         return rows
-    column = schema.field(labels.COLUMN)
-    found = zip(rows["tags"].to_pylist(), rows["model"].to_pylist(), strict=True)
-    values = [labels.of_clip(tags or (), model) for tags, model in found]
+    column = schema.field(facets.COLUMN)
+    values = [facets.of_row(row) for row in rows.select(list(facets.SOURCES)).to_pylist()]
     return rows.append_column(column, pa.array(values, column.type))
 
 
@@ -232,8 +232,7 @@ def _table(records: list[dict[str, Any]], columns: "pa.Schema") -> "pa.Table":
 
 def _to_record(row: IndexRow, dimensions: Mapping[str, int], sound: str | None) -> dict[str, Any]:
     record: dict[str, Any] = {item.name: getattr(row, item.name) for item in fields(row)}
-    record |= {"tags": list(row.tags), "tag_text": labels.tag_text(row.tags)}
-    record |= {labels.COLUMN: labels.of_clip(row.tags, row.model)}
+    record |= {"tags": list(row.tags), "tag_text": facets.tag_text(row.tags)}
     record |= {"segments": [asdict(s) for s in row.segments], "dimension": None}
     if (row.vector is None) != (row.embedder is None):
         raise IndexingError(f"Clip {row.id} has a vector without its embedder's name, or the name alone.")

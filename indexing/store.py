@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from indexing import background, labels, lance, lookup, schema, upkeep, whole
+from indexing import background, facets, lance, lookup, schema, upkeep, whole
 from indexing.errors import EmbedderMismatchError, IndexingError
 from indexing.reading import IndexHit, TableReader, check_dimension, embedder_of
 from indexing.schema import TEXT_SPACE, IndexRow
@@ -133,14 +133,14 @@ class ClipIndex(TableReader):
     def _merge(self, batch: "pa.Table", *, insert: bool = True) -> None:
         def merge() -> None:
             table = self._open() or self._create(batch.schema)
-            rows = lookup.completed(table, schema.labelled(batch, table.schema))
+            rows = lookup.completed(table, schema.with_facets(batch, table.schema))
             builder = table.merge_insert("id").when_matched_update_all()
             if insert:
                 builder = builder.when_not_matched_insert_all()
             # LanceDB takes a pending row's null for a bad vector; bad ones were refused in to_arrow.
             builder.execute(rows, on_bad_vectors="null")
-            # Upkeep may have given the table its labels in between, which LanceDB takes for no conflict.
-            if schema.lacks_labels(rows) and (now := self._open()) and labels.COLUMN in now.schema.names:
+            # Upkeep may have given the table its facets in between, which LanceDB takes for no conflict.
+            if schema.lacks_facets(rows) and (now := self._open()) and facets.COLUMN in now.schema.names:
                 merge()
 
         from filelock import FileLock

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from indexing import labels, schema
+from indexing import facets, schema
 
 if TYPE_CHECKING:
     from lancedb.index import FTS
@@ -31,7 +31,7 @@ _ROWS_PER_EXTRA_UNINDEXED = 500
 _SCALARS = {
     "id": "BTree",
     "parent_id": "BTree",
-    labels.COLUMN: "LabelList",
+    facets.COLUMN: "LabelList",
     "key": "Bitmap",
     "kind": "Bitmap",
     "rating": "Bitmap",
@@ -41,7 +41,7 @@ _SCALARS = {
     "loudness_lufs": "BTree",
     "created_at": "BTree",
 }
-_UNLABELLED = f"{labels.COLUMN} IS NULL"
+_WITHOUT_FACETS = f"{facets.COLUMN} IS NULL"
 # Each optimising adds a part to a vector index, and each part is searched: past this the index is made anew, which
 # also fits it to what the table has become.
 _SEGMENTS_KEPT = 8
@@ -56,20 +56,20 @@ class Due:
     Attributes:
         rows: In the table.
         join: Small files or rows outside the indexes have come together.
-        label: Rows lack their labels, all or some.
+        facets: Rows lack their facets, all or some.
         train: Columns of vectors that need an index made, or made anew.
         scalars: Columns of single values that need an index.
     """
 
     rows: int
     join: bool
-    label: bool
+    facets: bool
     train: tuple[str, ...]
     scalars: tuple[str, ...]
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return self.join or self.label or bool(self.scalars or self.train)
+        return self.join or self.facets or bool(self.scalars or self.train)
 
 
 def text_index() -> "FTS":
@@ -102,12 +102,13 @@ def due(table: "Table", *, thorough: bool = False) -> Due:
     spaces = schema.spaces(table.schema).items()
     columns = [schema.vector_column(space) for space, dimension in spaces if dimension % 8 == 0]
     large = rows >= LARGE_ROWS
-    labelled = labels.COLUMN in table.schema.names
+    furnished = facets.COLUMN in table.schema.names
     return Due(
         rows=rows,
         join=stats["fragment_stats"]["num_fragments"] > fragments or outside > unindexed,
         # Tables of earlier versions have none; rows that such a version writes later have empty ones.
-        label=(large and not labelled) or (labelled and thorough and table.count_rows(_UNLABELLED) > 0),
+        facets=(large and not furnished)
+        or (furnished and thorough and table.count_rows(_WITHOUT_FACETS) > 0),
         train=tuple(name for name in columns if large and _is_worn(indexes.get(name))),
         scalars=tuple(name for name in _SCALARS if large and name not in indexes),
     )
@@ -117,7 +118,7 @@ def steps(table: "Table", needed: Due) -> "list[Callable[[Table], None]]":
     """What has to be done to the table, each step to one that was opened anew."""
     # Training covers all rows, so files are joined before.
     todo: list[Callable[[Table], None]] = [_join] if needed.join else []
-    todo += [_label] if needed.label else []
+    todo += [_add_facets] if needed.facets else []
     todo += [_IndexScalar(name) for name in needed.scalars]
     return todo + [_Train(name) for name in needed.train if _filled(table, name)]
 
@@ -126,11 +127,11 @@ def _join(table: "Table") -> None:
     table.optimize(cleanup_older_than=_VERSIONS_KEPT)
 
 
-def _label(table: "Table") -> None:
-    if labels.COLUMN in table.schema.names:
-        table.update(where=_UNLABELLED, values_sql={labels.COLUMN: labels.SQL})
+def _add_facets(table: "Table") -> None:
+    if facets.COLUMN in table.schema.names:
+        table.update(where=_WITHOUT_FACETS, values_sql={facets.COLUMN: facets.SQL})
     else:
-        table.add_columns({labels.COLUMN: labels.SQL})
+        table.add_columns({facets.COLUMN: facets.SQL})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexing import labels, lance, schema, upkeep
+from indexing import facets, lance, schema, upkeep
 from indexing.bench.vectors import Crowd, Truth
 from indexing.embed import DEFAULT_EMBEDDER
 
@@ -95,8 +95,7 @@ def _batch(start: int, vectors: "np.ndarray", documents: Sequence[str]) -> "pa.T
         "sample_rate": np.full(count, 32_000, dtype=np.int32),
         "channels": np.full(count, 1, dtype=np.int32),
         "tags": tags,
-        "tag_text": [labels.tag_text(some) for some in tags],
-        labels.COLUMN: [labels.of_clip(some, model) for some, model in zip(tags, models, strict=True)],
+        "tag_text": [facets.tag_text(some) for some in tags],
         "rating": pa.array([int(n % 6) or None for n in number], pa.int32()),
         "created_at": [f"2026-{1 + n % 12:02}-{1 + n % 28:02}T{n % 24:02}:00:00.000Z" for n in number],
         "kind": ["imported" if n % 10 == 0 else "generated" for n in number],
@@ -106,6 +105,8 @@ def _batch(start: int, vectors: "np.ndarray", documents: Sequence[str]) -> "pa.T
         "energy": choose.random(count),
         "has_speech": [None if n % 5 else bool(n % 2) for n in number],
     }
+    sources = zip(*(known[name] for name in facets.SOURCES), strict=True)
+    known[facets.COLUMN] = [facets.of_row(dict(zip(facets.SOURCES, row, strict=True))) for row in sources]
     columns = schema.arrow_schema(vectors.shape[1])
     arrays = [known.get(column.name, pa.nulls(count, column.type)) for column in columns]
     return pa.Table.from_arrays(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lancedb.index import LabelList
 
-from indexing import labels
+from indexing import facets
 from indexing.conditions import resolved, text
 from indexing.errors import InvalidQueryError
 from indexing.filters import Filters, parse_bpm, parse_key, parse_loudness, parse_range
@@ -27,7 +27,7 @@ COLUMNS = {
     "key": pa.string(),
     "loudness_lufs": pa.float64(),
     "tag_text": pa.string(),
-    "labels": pa.list_(pa.string()),
+    "facets": pa.list_(pa.string()),
     "rating": pa.int32(),
     "model": pa.string(),
     "kind": pa.string(),
@@ -103,7 +103,7 @@ ONE_CONDITION = st.sampled_from([name for name in Filters.__dataclass_fields__ i
 
 
 def find(folder: Path, clips: list[dict[str, Any]], filters: Filters) -> list[str]:
-    """Ids by a real table, which finds the same row by row and by the index of labels."""
+    """Ids by a real table, which finds the same row by row and by the index of facets."""
 
     def by_table() -> list[str]:
         query = table.search()
@@ -115,8 +115,8 @@ def find(folder: Path, clips: list[dict[str, Any]], filters: Filters) -> list[st
         {
             "id": str(i),
             **clip,
-            "tag_text": labels.tag_text(clip["tags"]),
-            "labels": labels.of_clip(clip["tags"], clip["model"]),
+            "tag_text": facets.tag_text(clip["tags"]),
+            "facets": facets.of_row(clip),
         }
         for i, clip in enumerate(clips)
     ]
@@ -124,11 +124,11 @@ def find(folder: Path, clips: list[dict[str, Any]], filters: Filters) -> list[st
     table = lancedb.connect(folder).create_table(
         "clips", pa.Table.from_pylist(rows[::2], columns), mode="overwrite"
     )
-    if filters.tags or filters.model is not None:
-        table.create_index("labels", config=LabelList())
+    if (where := filters.expression()) is not None and where.faceted:
+        table.create_index("facets", config=LabelList())
         table.add(pa.Table.from_pylist(rows[1::2], columns))  # outside the index
         by_index = by_table()
-        table.drop_index("labels_idx")
+        table.drop_index("facets_idx")
         found = by_table()
         assert by_index == found
         return found
@@ -346,16 +346,15 @@ def test_whatever_is_typed_is_read_or_refused(text: str) -> None:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(clips=st.lists(st.tuples(st.lists(TEXTS, max_size=3), st.none() | TEXTS), min_size=8, max_size=20))
-def test_labels_of_earlier_tables_are_the_same(
-    folder: Path, clips: list[tuple[list[str], str | None]]
-) -> None:
-    rows = {"tag_text": [labels.tag_text(tags) for tags, _ in clips], "model": [model for _, model in clips]}
-    columns = pa.schema({"tag_text": pa.string(), "model": pa.string()})
-    table = lancedb.connect(folder).create_table("earlier", pa.table(rows, columns), mode="overwrite")
-    table.add_columns({"labels": labels.SQL})
-    stored = table.to_arrow()["labels"].to_pylist()
-    assert [set(some) for some in stored] == [set(labels.of_clip(*clip)) for clip in clips]
+@given(clips=st.lists(CLIPS, min_size=8, max_size=20))
+def test_facets_of_earlier_tables_are_the_same(folder: Path, clips: list[dict[str, Any]]) -> None:
+    rows = [{**clip, "tag_text": facets.tag_text(clip["tags"])} for clip in clips]
+    columns = {name: kind for name, kind in COLUMNS.items() if name not in ("id", "facets")}
+    earlier = pa.Table.from_pylist(rows, pa.schema(columns))
+    table = lancedb.connect(folder).create_table("earlier", earlier, mode="overwrite")
+    table.add_columns({"facets": facets.SQL})
+    stored = table.to_arrow()["facets"].to_pylist()
+    assert [set(some) for some in stored] == [set(facets.of_row(clip)) for clip in clips]
     assert all(len(some) == len(set(some)) for some in stored)
 
 

@@ -70,7 +70,7 @@ def test_a_large_table_gets_its_indexes_and_finds_new_rows_at_once(
 ) -> None:
     vectors = clustered(400)
     index.upsert([row(f"{i:04}", vector=vector) for i, vector in enumerate(vectors)])
-    scalars = {"id", "parent_id", "labels", "key", "kind", "rating", "has_speech"}
+    scalars = {"id", "parent_id", "facets", "key", "kind", "rating", "has_speech"}
     scalars |= {"duration", "tempo_bpm", "loudness_lufs", "created_at"}
     assert set(indexes(table())) == {"document", "vector", *scalars}
     assert indexes(table())["vector"].num_unindexed_rows == 0
@@ -256,12 +256,12 @@ def test_a_damaged_table_is_told_by_the_exit_code(tmp_path: Path, index: ClipInd
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
-def test_rows_without_labels_are_mended_in_a_table_that_shrank(
+def test_rows_without_facets_are_mended_in_a_table_that_shrank(
     index: ClipIndex, row: MakeRow, unit: Unit, table: Callable[[], Any], small_limits: None
 ) -> None:
     index.upsert([row(f"{i:03}", vector=unit(i), tags=("old",)) for i in range(320)])
     index.remove([f"{i:03}" for i in range(200)])
-    table().update(where="id = '300'", values_sql={"labels": "NULL"})  # as an older version writes rows
+    table().update(where="id = '300'", values_sql={"facets": "NULL"})  # as an older version writes rows
     index.optimise()
     assert "300" in index.select(where=Filters(tags=("old",)).expression())
 

@@ -1,39 +1,57 @@
-"""What a clip goes by: its tags and the names of its model, as a list of labels that one index finds rows by."""
+"""What a clip is filtered by, as a list of facets that one index finds rows by.
+
+Its tags, the names of its model, and the buckets in which its length, tempo, loudness and time of making lie.
+"""
 
 import unicodedata
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-COLUMN: Final = "labels"
+from indexing import buckets
+
+COLUMN: Final = "facets"
+SOURCES: Final = ("tags", "model", buckets.MOMENT, *buckets.SCALES)
+"""The columns that facets are made of."""
 
 _TAG: Final = "tag:"
 _MODEL: Final = "model:"
 _TAG_EDGE: Final = "\n"  # no tag holds one
 
-# The labels of rows that were written before there was this column, from what has always been stored.
+_BUCKETS_SQL: Final = ", ".join(
+    f"coalesce({sql}, '{_TAG}')"
+    for sql in (*buckets.MOMENT_SQL, *(sql for scale in buckets.SCALES.values() for sql in scale.sql()))
+)
+# The facets of rows that were written before there was this column, from what has always been stored.
 SQL: Final = (
     f"array_remove_all(array_distinct(array_concat("
     f"string_to_array('{_TAG}' || replace(btrim(coalesce(tag_text, ''), chr(10)), chr(10), chr(10) || '{_TAG}'), "
     f"chr(10)), make_array(coalesce('{_MODEL}' || nullif(model, ''), '{_TAG}'), "
     f"CASE WHEN model > '' AND strpos(model, chr(10)) = 0 THEN '{_MODEL}' || split_part(model, '/', -1) "
-    f"ELSE '{_TAG}' END))), '{_TAG}')"
+    f"ELSE '{_TAG}' END, {_BUCKETS_SQL}))), '{_TAG}')"
 )
 
 
-def of_clip(tags: Iterable[str], model: str | None) -> list[str]:
-    """All labels of a clip, none twice."""
-    labels = [of_tag(tag) for tag in tags if _fold(tag)]
-    labels += [of_model(name) for name in model_names(model)]
-    return list(dict.fromkeys(labels))
+def of_row(row: Mapping[str, Any]) -> list[str]:
+    """All facets of a row, none twice.
+
+    Args:
+        row: Its values by the names in `SOURCES`.
+    """
+    found = [of_tag(tag) for tag in row["tags"] or () if _fold(tag)]
+    found += [of_model(name) for name in model_names(row["model"])]
+    found += buckets.of_moment(row[buckets.MOMENT])
+    for name, scale in buckets.SCALES.items():
+        found += scale.of(row[name])
+    return list(dict.fromkeys(found))
 
 
 def of_tag(tag: str) -> str:
-    """The label of the clips that have a tag, in upper or lower case."""
+    """The facet of the clips that have a tag, in upper or lower case."""
     return _TAG + _fold(tag)
 
 
 def of_model(name: str) -> str:
-    """The label of the clips whose model has a name."""
+    """The facet of the clips whose model has a name."""
     return _MODEL + name
 
 

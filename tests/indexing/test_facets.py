@@ -1,4 +1,4 @@
-"""Labels: tags and models are found by their index, in new tables and in those of earlier versions."""
+"""Facets: what clips are filtered by is found by its index, in new tables and in those of earlier versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import lancedb
 import numpy as np
 import pytest
 
-from indexing import ClipIndex, Filters, IndexRow, labels, lance, schema, upkeep
+from indexing import ClipIndex, Filters, IndexRow, facets, lance, schema, upkeep
 from indexing.query import search
 
 INJECTION = "x' OR '1'='1"
@@ -33,7 +33,7 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def earlier(tmp_path: Path, small_limits: None) -> ClipIndex:
     """The index whose table an earlier version made, still empty."""
     columns = schema.arrow_schema(8)
-    without = columns.remove(columns.get_field_index(labels.COLUMN))
+    without = columns.remove(columns.get_field_index(facets.COLUMN))
     upkeep.furnish(lance.create_table(tmp_path / "index", without))
     return ClipIndex(tmp_path / "index")
 
@@ -51,7 +51,7 @@ def rows_of(row: MakeRow, unit: Unit, count: int) -> list[IndexRow]:
 
 
 def is_indexed(table: Any) -> bool:
-    return any(index.columns == [labels.COLUMN] for index in table.list_indices())
+    return any(index.columns == [facets.COLUMN] for index in table.list_indices())
 
 
 def plan(table: Any, **asked: Any) -> str:
@@ -80,15 +80,32 @@ def check_filters(index: ClipIndex, count: int) -> None:
     assert found(index, tags=("tag 0",), model="b", kind="generated", min_duration=1) == every(count, 20, 5)
 
 
-def test_what_labels_a_clip_has() -> None:
-    assert labels.of_clip(["Late  Night", "LATE NIGHT", "\N{LATIN SMALL LETTER SHARP S}"], None) == [
+def test_what_facets_a_clip_has() -> None:
+    clip = dict.fromkeys(facets.SOURCES) | {"created_at": "2026-11-22T10:00:00.000Z"}
+    made = ["date:202", "date:2026", "date:2026-11", "date:2026-11-22", "date:2026-11-22T10"]
+
+    def named(tags: list[str], model: str | None) -> list[str]:
+        found = facets.of_row({**clip, "tags": tags, "model": model})
+        assert found[-len(made) :] == made
+        return found[: -len(made)]
+
+    assert named(["Late  Night", "LATE NIGHT", "\N{LATIN SMALL LETTER SHARP S}"], None) == [
         "tag:late night",
         "tag:ss",
     ]
-    assert labels.of_clip([], "a/b/c") == ["model:a/b/c", "model:c"]
-    assert labels.of_clip(["starter"], "starter") == ["tag:starter", "model:starter"]
-    assert labels.of_clip(["e\u0301"], "x\ny/z") == ["tag:\u00e9", "model:x\ny/z"]
-    assert labels.of_clip([" "], "") == []
+    assert named([], "a/b/c") == ["model:a/b/c", "model:c"]
+    assert named(["starter"], "starter") == ["tag:starter", "model:starter"]
+    assert named(["e\u0301"], "x\ny/z") == ["tag:\u00e9", "model:x\ny/z"]
+    assert named([" "], "") == []
+    measured = {"duration": 10.0, "tempo_bpm": 119.4, "loudness_lufs": -70.0}
+    assert facets.of_row({**clip, **measured})[5:] == [
+        "duration:10",
+        "duration#1",
+        "tempo_bpm:115+",
+        "tempo_bpm#2",
+        "loudness_lufs:-",
+        "loudness_lufs#0",
+    ]
 
 
 def test_a_large_table_finds_them_by_index_and_new_rows_at_once(
@@ -96,8 +113,8 @@ def test_a_large_table_finds_them_by_index_and_new_rows_at_once(
 ) -> None:
     index.upsert(rows_of(row, unit, 120))
     assert is_indexed(table())
-    for asked in ({"tags": ("tag 3",)}, {"model": "b"}):
-        assert "ScalarIndexQuery: query=[array_has" in plan(table(), **asked)
+    for asked in ({"tags": ("tag 3",)}, {"model": "b"}, {"min_duration": 1}, {"since": "2020"}):
+        assert "[array_has_any(facets" in plan(table(), **asked)
         assert "refine_filter=--" in plan(table(), **asked)
     check_filters(index, 120)
 
@@ -127,36 +144,36 @@ def test_a_small_table_does_without_the_index(
     check_filters(index, 40)
 
 
-def test_a_table_of_an_earlier_version_is_right_and_gets_its_labels(
+def test_a_table_of_an_earlier_version_is_right_and_gets_its_facets(
     earlier: ClipIndex, row: MakeRow, unit: Unit, table: Callable[[], Any]
 ) -> None:
     earlier.upsert(rows_of(row, unit, 90))
-    assert labels.COLUMN not in table().schema.names
+    assert facets.COLUMN not in table().schema.names
     check_filters(earlier, 90)
     earlier.upsert(rows_of(row, unit, 120))
-    assert labels.COLUMN in table().schema.names
+    assert facets.COLUMN in table().schema.names
     assert is_indexed(table())
     check_filters(earlier, 120)
     earlier.upsert([row("new", tags=("fresh",), model="c/new")])
     assert found(earlier, tags=("fresh",)) == found(earlier, model="new") == ["new"]
-    stored = table().to_arrow().select(["tags", "model", labels.COLUMN]).to_pylist()
-    assert all(set(r[labels.COLUMN]) == set(labels.of_clip(r["tags"], r["model"])) for r in stored)
+    stored = table().to_arrow().select([*facets.SOURCES, facets.COLUMN]).to_pylist()
+    assert all(set(r[facets.COLUMN]) == set(facets.of_row(r)) for r in stored)
 
 
-def test_rows_that_an_earlier_version_adds_later_get_their_labels(
+def test_rows_that_an_earlier_version_adds_later_get_their_facets(
     index: ClipIndex, row: MakeRow, unit: Unit, table: Callable[[], Any], small_limits: None
 ) -> None:
     index.upsert(rows_of(row, unit, 120))
     columns = table().schema
     late = schema.to_arrow([row("late", vector=unit(9), tags=("fresh",), model="c/new")], columns)
-    table().add(late.drop_columns([labels.COLUMN]))
+    table().add(late.drop_columns([facets.COLUMN]))
     assert found(index, tags=("fresh",)) == []
     index.optimise()
     assert found(index, tags=("fresh",)) == found(index, model="new") == ["late"]
     check_filters(index, 120)
 
 
-def test_a_write_beside_the_one_that_adds_labels_has_them(
+def test_a_write_beside_the_one_that_adds_facets_has_them(
     earlier: ClipIndex,
     row: MakeRow,
     unit: Unit,
@@ -164,16 +181,16 @@ def test_a_write_beside_the_one_that_adds_labels_has_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     earlier.upsert(rows_of(row, unit, 90))
-    seen = schema.labelled
+    seen = schema.with_facets
 
-    def labelled(rows: Any, columns: Any) -> Any:
+    def with_facets(rows: Any, columns: Any) -> Any:
         made = seen(rows, columns)
-        if labels.COLUMN not in table().schema.names:  # the table is open; now another process is quicker
-            upkeep._label(table())
+        if facets.COLUMN not in table().schema.names:  # the table is open; now another process is quicker
+            upkeep._add_facets(table())
         return made
 
-    monkeypatch.setattr(schema, "labelled", labelled)
+    monkeypatch.setattr(schema, "with_facets", with_facets)
     earlier.upsert([row("000", tags=("fresh",)), row("new", tags=("fresh",), model="c/new")])
-    stored = {r["id"]: r[labels.COLUMN] for r in table().to_arrow().select(["id", labels.COLUMN]).to_pylist()}
-    assert stored["000"] == ["tag:fresh"]
-    assert stored["new"] == ["tag:fresh", "model:c/new", "model:new"]
+    stored = {r["id"]: r[facets.COLUMN] for r in table().to_arrow().select(["id", facets.COLUMN]).to_pylist()}
+    assert stored["000"][0] == "tag:fresh"
+    assert stored["new"][:3] == ["tag:fresh", "model:c/new", "model:new"]
