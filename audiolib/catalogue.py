@@ -38,9 +38,10 @@ class Catalogue:
 
     def embedder_name(self) -> str:
         """Return the embedder of this library: the manifest's, the user's, or the default one."""
-        from indexing.embed import DEFAULT_EMBEDDER
+        from indexing.embed import DEFAULT_EMBEDDER, full_name
 
-        return str(self._folder.manifest().get("embedder") or self._settings.embedder or DEFAULT_EMBEDDER)
+        named = self._folder.manifest().get("embedder") or self._settings.embedder or DEFAULT_EMBEDDER
+        return full_name(str(named))
 
     def load_embedder(self, name: str | None = None, *, one_off: bool = False) -> "Embedder":
         """Load the embedder, or return it if it was loaded before.
@@ -54,9 +55,9 @@ class Catalogue:
         """
         from generation.backend import prepare
         from generation.checkpoints import models_dirs
-        from indexing.embed import load_embedder
+        from indexing.embed import full_name, load_embedder
 
-        wanted = name or self.embedder_name()
+        wanted = full_name(name or self.embedder_name())
         if self._embedder is None or self._embedder.name != wanted:
             if not one_off:
                 prepare()
@@ -103,7 +104,7 @@ class Catalogue:
                 elif now.document != sidecar.document:
                     edited.append(now)
             rows |= {row.id: row for row in rows_of(self._folder, edited, embedder)}
-            self._index().upsert(list(rows.values()))
+            self.index.upsert(list(rows.values()))
         return list(rows.values())
 
     def remove(self, ids: Sequence[str]) -> None:
@@ -116,7 +117,7 @@ class Catalogue:
 
         try:
             with self._folder.lock():
-                self._index().remove(ids)
+                self.index.remove(ids)
         except (IndexingError, OSError) as error:
             self._warn(
                 f"The search index still names clips that are gone: {error} `audiolib index` catches up."
@@ -133,7 +134,7 @@ class Catalogue:
             EmbedderUnavailableError: It is not on this machine.
             IndexingError: The index cannot be read.
         """
-        vector: np.ndarray = self.load_embedder(self._index().embedder(), one_off=one_off).embed([text])[0]
+        vector: np.ndarray = self.load_embedder(self.index.embedder(), one_off=one_off).embed([text])[0]
         return vector
 
     def select(
@@ -152,9 +153,9 @@ class Catalogue:
         """
         where = filters.expression() if filters else None
         if sort != "title":
-            return self._index().select(where=where, sort=sort, descending=descending, limit=limit)
+            return self.index.select(where=where, sort=sort, descending=descending, limit=limit)
         # As people sort words, not by code points: "apple" before "Zebra".
-        found = self._index().columns(["id", "title"], where=where)
+        found = self.index.columns(["id", "title"], where=where)
         pairs = sorted(
             zip(found["title"], found["id"], strict=True),
             key=lambda pair: ((pair[0] or "").casefold(), pair[1]),
@@ -164,18 +165,15 @@ class Catalogue:
 
     def missing(self) -> int:
         """Return how many clips have no row in the index yet."""
-        return max(0, self._folder.count() - self._index().count())
+        return max(0, self._folder.count() - self.index.count())
 
     def unsearchable(self) -> int:
         """Return how many clips have no vector in the index yet."""
-        return max(0, self._folder.count() - self._index().count_embedded())
+        return max(0, self._folder.count() - self.index.count_embedded())
 
     @property
     def index(self) -> "ClipIndex":
         """The table."""
-        return self._index()
-
-    def _index(self) -> "ClipIndex":
         from indexing.store import ClipIndex
 
         return ClipIndex(self._folder.index)
@@ -192,7 +190,7 @@ class Catalogue:
         """
         from indexing.errors import EmbedderMismatchError
 
-        stored = self._index().embedder()
+        stored = self.index.embedder()
         if stored not in (None, name):
             raise EmbedderMismatchError(
                 f"The index was made with {stored}, not with {name}. "

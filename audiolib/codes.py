@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from audiolib.files import atomic_path
 
 if TYPE_CHECKING:
     import numpy as np
+
+_MOST_BYTES: Final = 64 << 20  # unpacked: hours of music have a few
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +61,13 @@ def read_codes(path: Path) -> StoredCodes | None:
 
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            codec, melody = archive.get("codec"), archive.get("melody")
+            if sum(part.file_size for part in archive.zip.infolist()) > _MOST_BYTES:
+                return None
+            codes, codec, melody = archive["codes"], archive.get("codec"), archive.get("melody")
+            if not _are_tokens(codes, 2) or not (melody is None or _are_tokens(melody, 1)):
+                return None
             return StoredCodes(
-                codes=archive["codes"],
+                codes=codes,
                 codec=None if codec is None else codec.astype(np.uint8).tobytes().decode("ascii"),
                 melody=melody,
             )
@@ -72,7 +78,12 @@ def read_codes(path: Path) -> StoredCodes | None:
         KeyError,
         TypeError,
         AttributeError,
+        RuntimeError,  # a password, or another compression
         zipfile.BadZipFile,
         zlib.error,
     ):
         return None
+
+
+def _are_tokens(array: "np.ndarray", dimensions: int) -> bool:
+    return array.ndim == dimensions and array.dtype.kind in "iu" and not (array < 0).any()

@@ -88,7 +88,7 @@ class Conditioner:
             given = 0 if recipe is None else recipe.given_frames
         if request.continue_from is not None:
             source = self._find(request.continue_from)
-            given = _frames_of(source, request.continue_seconds)
+            given = _frames_of(source, request.continue_seconds, max_duration)
             parent = source.clip.id if isinstance(source, Sidecar) else None
             request = replace(
                 request,
@@ -226,9 +226,11 @@ def _with_length(request: GenerationRequest, given: int, max_duration: float) ->
     return request
 
 
-def _frames_of(source: Sidecar | Path, seconds: float | None) -> int:
+def _frames_of(source: Sidecar | Path, seconds: float | None, max_duration: float) -> int:
     """How many frames of a source are given: whole ones, so that the new music begins where the given ends."""
-    most = math.floor((GIVEN_SECONDS if seconds is None else seconds) * FRAME_RATE + 1e-6)
+    # No more than a clip may have: that much of a file is held in memory.
+    wanted = min(GIVEN_SECONDS if seconds is None else seconds, max_duration)
+    most = math.floor(wanted * FRAME_RATE + 1e-6)
     if isinstance(source, Sidecar):
         # The last frame of a clip that was made here may be cut in the middle, but it was made whole.
         made_here = source.recipe if source.codes_path is not None else None
@@ -258,7 +260,8 @@ def _codes_of(source: Sidecar | Path, frames: int, model: "MusicGen") -> "np.nda
 
 def _fits(stored: StoredCodes, recipe: Recipe, model: "MusicGen") -> bool:
     """Whether codes mean to a model what they meant to the one that made them."""
-    if stored.codes.ndim != 2 or stored.codes.shape[0] != model.num_codebooks:
+    decoder = model.config.decoder
+    if len(stored.codes) != decoder.num_codebooks or (stored.codes >= decoder.vocab_size).any():
         return False
     if stored.codec is None:  # an older file
         return recipe.weights_digest == model.weights_digest

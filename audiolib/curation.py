@@ -129,11 +129,14 @@ class Curator:
             restored.extend(sidecar.clip for sidecar in back)
         return restored
 
-    def empty(self, *, older_than: timedelta | None = None) -> list[TrashedClip]:
+    def empty(
+        self, *, older_than: timedelta | None = None, only: Sequence[TrashedClip] | None = None
+    ) -> list[TrashedClip]:
         """Delete what is in the trash, and finish what a crash cut off.
 
         Args:
             older_than: Only what was removed longer ago than this.
+            only: Only these of them, as somebody saw them; all when `None`.
 
         Returns:
             What was deleted.
@@ -145,6 +148,9 @@ class Curator:
         with self._folder.lock():
             self.trash.mend()
             deleted = self.trash.entries(older_than=older_than)
+            if only is not None:
+                seen = {(entry.path, entry.removed_at) for entry in only}
+                deleted = [entry for entry in deleted if (entry.path, entry.removed_at) in seen]
             for entry in deleted:
                 self.trash.delete(entry)
         return deleted

@@ -21,6 +21,15 @@ _CHUNK_BYTES: Final = 1 << 20
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV})
 
 
+TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.\w+)?")
+"""What `temporary_path` calls files."""
+
+OF_THE_SYSTEM: Final = frozenset(
+    {".DS_Store", "Thumbs.db", "desktop.ini", ".directory", ".gitignore", ".gitkeep"}
+)
+"""Files that are put into folders by what people look at them with, and are nobody's loss."""
+
+
 def temporary_path(target: Path) -> Path:
     """Return a hidden, unused name in `target`'s folder that keeps its suffix.
 
@@ -130,13 +139,22 @@ def publish_numbered(temporary: Path, folder: Path, prefix: str) -> Path:
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
-            if target.exists():
+            if not _reserve(target):
                 number += 1
                 continue
             os.replace(temporary, target)
         temporary.unlink(missing_ok=True)
         sync_folder(folder)
         return target
+
+
+def _reserve(target: Path) -> bool:
+    """Make an empty file that keeps others off a name; `False` when the name is taken."""
+    try:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except FileExistsError:
+        return False
+    return True
 
 
 def _highest_number(folder: Path, prefix: str) -> int:

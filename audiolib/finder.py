@@ -37,10 +37,6 @@ class Finder:
         self._folder = folder
         self._catalogue = catalogue
 
-    def newest(self, *, limit: int | None = None, broken: Broken | None = None) -> Iterator[Clip]:
-        """Yield the clips, newest first; see `AudioLibrary.list`."""
-        return self.select(limit=limit, broken=broken).clips
-
     def select(
         self,
         *,

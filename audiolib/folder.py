@@ -26,7 +26,7 @@ from audiolib.errors import (
     LibraryError,
     LibraryFormatError,
 )
-from audiolib.files import write_bytes
+from audiolib.files import sync_folder, write_bytes
 from audiolib.ids import ID_PATTERN, time_of
 from audiolib.settings import MANIFEST_NAME
 
@@ -77,7 +77,7 @@ class LibraryFolder:
             manifest = json.loads(self.manifest_path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LibraryError(
                 f"{self.manifest_path} is damaged ({error}). Restore it, or remove it: it is made anew."
             ) from error
@@ -166,6 +166,21 @@ class LibraryFolder:
         """
         return self.audio / f"{time_of(clip_id):%Y-%m}"
 
+    def make_month_folder(self, clip_id: str) -> Path:
+        """Return the folder of a clip's files, made and its name flushed to the disk where it was not there.
+
+        Args:
+            clip_id: The clip's id.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        home = self.month_folder(clip_id)
+        if not home.is_dir():
+            home.mkdir(parents=True, exist_ok=True)
+            sync_folder(home.parent)
+        return home
+
     def sidecar_path(self, clip_id: str) -> Path:
         """Return where a clip's sidecar is.
 
@@ -186,12 +201,15 @@ class LibraryFolder:
 
     def sidecar_folders(self) -> dict[str, str]:
         """Return the folder of each clip's sidecar by the clip's id, in no order; sooner than all their paths."""
-        return {
-            name[:_ID_LENGTH]: folder
-            for folder, names in _listings(str(self.audio))
-            for name in names
-            if _may_be_sidecar(name) and ID_PATTERN.fullmatch(name, endpos=_ID_LENGTH)
-        }
+        folders: dict[str, str] = {}
+        for folder, names in _listings(str(self.audio)):
+            for name in names:
+                if _may_be_sidecar(name) and ID_PATTERN.fullmatch(name, endpos=_ID_LENGTH):
+                    clip_id = name[:_ID_LENGTH]
+                    # Of two the one in the usual place, as for `sidecar_path`.
+                    if clip_id not in folders or folder == str(self.month_folder(clip_id)):
+                        folders[clip_id] = folder
+        return folders
 
     def sidecar_paths(self) -> list[Path]:
         """Return the sidecars of all clips, oldest first."""
@@ -199,8 +217,10 @@ class LibraryFolder:
         return [Path(folders[clip_id], f"{clip_id}.json") for clip_id in sorted(folders)]
 
     def count(self) -> int:
-        """Return how many sidecars there are; several times sooner than `sidecar_paths`."""
-        return sum(_may_be_sidecar(name) for _, names in _listings(str(self.audio)) for name in names)
+        """Return how many clips have a sidecar; several times sooner than `sidecar_paths`."""
+        return len(
+            {name for _, names in _listings(str(self.audio)) for name in names if _may_be_sidecar(name)}
+        )
 
     def relative(self, path: Path) -> str:
         """Return a path of the library relative to its folder, with forward slashes; others stay absolute.

@@ -206,6 +206,8 @@ def hear(path: Path, duration: float) -> "tuple[np.ndarray, int]":
         for block in stream.blocks():
             mono = block.mean(axis=1)
             for start in starts:
-                parts.append(mono[max(0, start - position) : max(0, start + size - position)])
+                part = mono[max(0, start - position) : max(0, start + size - position)]
+                if len(part):
+                    parts.append(part.copy())  # a view, even an empty one, would keep the whole block
             position += len(mono)
     return np.concatenate(parts), rate

@@ -64,8 +64,7 @@ def store(
         OSError: A file cannot be written.
     """
     clip_id = new_id()
-    home = folder.month_folder(clip_id)
-    home.mkdir(parents=True, exist_ok=True)
+    home = folder.make_month_folder(clip_id)
     slug = slug_of(made.recipe.prompt)
     name = f"{clip_id}-{slug}" if slug else clip_id
     audio = home / f"{name}.{request.audio_format}"

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from audiolib.checking.survey import is_stale, survey
 from audiolib.clip import Clip, Recipe
 from audiolib.crashpoints import crashpoint
+from audiolib.errors import LibraryError
 from audiolib.files import sync_folder
 from audiolib.folder import LibraryFolder, utc_text
 from audiolib.ids import time_of
 from audiolib.prompts import title_of
-from audiolib.sidecars import Sidecar, write_sidecar
+from audiolib.sidecars import Sidecar, read_sidecar, write_sidecar
 
 if TYPE_CHECKING:
     from indexing.schema import IndexRow
@@ -122,6 +123,8 @@ def restore_sidecar(
     line = {LINE_KEY: comment[LINE_KEY]} if recipe and not foreign and LINE_KEY in comment else {}
     more = {**measured, **(waiting() if clip.transcript is None else _segments(row)), **line}
     with folder.lock():
+        if (there := _written_meanwhile(path)) is not None:
+            return there
         keep_aside(path)
         crashpoint("repair.kept-aside")
         return write_sidecar(
@@ -169,6 +172,14 @@ def keep_aside(path: Path) -> Path | None:
         sync_folder(aside.parent)
         return aside
     return None
+
+
+def _written_meanwhile(path: Path) -> Sidecar | None:
+    """A sidecar that its own process finished, and people may have edited, while the audio was measured."""
+    try:
+        return read_sidecar(path)
+    except (LibraryError, OSError):
+        return None
 
 
 def _read_comment(path: Path) -> Mapping[str, Any]:

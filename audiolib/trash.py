@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from audiolib.crashpoints import crashpoint
 from audiolib.errors import AmbiguousClipError, ClipNotFoundError, LibraryError
-from audiolib.files import atomic_path, sync_folder, write_bytes
+from audiolib.files import OF_THE_SYSTEM, atomic_path, sync_folder, write_bytes
 from audiolib.folder import LibraryFolder, utc_text
 from audiolib.ids import ID_PATTERN
 from audiolib.jsonfields import JsonValue
@@ -30,7 +30,9 @@ from audiolib.jsonfields import JsonValue
 NOTE_NAME: Final = "removed.json"
 NOTE_FORMAT: Final = 1
 _ENTRY: Final = re.compile(rf"({ID_PATTERN.pattern})(\.\d+)?")
-_DOOMED: Final = ".emptied-"  # what entries that are being deleted are called
+DOOMED: Final = ".emptied-"
+"""What the names of entries that are being deleted begin with."""
+
 _LAST: Final = "last"
 
 
@@ -86,8 +88,8 @@ class Trash:
         """
         found = [entry for path in self._folders() if (entry := _read_entry(path)) is not None]
         if older_than is not None:
-            before = datetime.now(UTC) - older_than
-            found = [entry for entry in found if entry.removed < before]
+            now = datetime.now(UTC)  # a moment before the first year is none, but any two are so long apart
+            found = [entry for entry in found if now - entry.removed > older_than]
         return sorted(found, key=lambda entry: (entry.removed_at, entry.id), reverse=True)
 
     def find(self, reference: str) -> TrashedClip:
@@ -195,7 +197,7 @@ class Trash:
         Raises:
             OSError: It cannot be deleted.
         """
-        doomed = self.path / f"{_DOOMED}{entry.path.name}-{secrets.token_hex(4)}"
+        doomed = self.path / f"{DOOMED}{entry.path.name}-{secrets.token_hex(4)}"
         os.rename(entry.path, doomed)
         sync_folder(self.path)
         crashpoint("empty.renamed")
@@ -215,7 +217,7 @@ class Trash:
             return 0
         with self._folder.lock():
             mended = sum(self._mend(path) for path in self._folders())
-            for doomed in self.path.glob(f"{_DOOMED}*"):
+            for doomed in self.path.glob(f"{DOOMED}*"):
                 shutil.rmtree(doomed)
         return mended
 
@@ -243,7 +245,8 @@ class Trash:
             names = sorted(os.listdir(self.path))
         except FileNotFoundError:
             return []
-        return [self.path / name for name in names if _ENTRY.fullmatch(name)]
+        paths = (self.path / name for name in names if _ENTRY.fullmatch(name))
+        return [path for path in paths if path.is_dir()]
 
     def _new_entry(self, clip_id: str) -> Path:
         """A folder of its own, also when a clip of this id was removed, came back as a file, and goes again."""
@@ -280,22 +283,24 @@ def _read_entry(path: Path) -> TrashedClip | None:
         return None
     clip_id, note = path.name[:26], _note(path)
     title = _read_object(path / f"{clip_id}.json").get("title")
-    return TrashedClip(
-        id=clip_id,
-        title=title if isinstance(title, str) else "",
-        removed_at=_moment(note.get("removed_at"), path),
-        path=path,
-        size=sum((path / name).lstat().st_size for name in names),
-    )
+    try:
+        return TrashedClip(
+            id=clip_id,
+            title=title if isinstance(title, str) else "",
+            removed_at=_moment(note.get("removed_at"), path),
+            path=path,
+            size=sum((path / name).lstat().st_size for name in names),
+        )
+    except FileNotFoundError:
+        return None  # another process is bringing it back or deleting it
 
 
 def _moment(written: object, entry: Path) -> str:
     """When a clip was removed; where the note does not say, when its folder was last changed."""
     try:
-        moment = datetime.fromisoformat(str(written))
-    except ValueError:
-        moment = datetime.fromtimestamp(entry.stat().st_mtime, UTC)
-    return utc_text(moment)
+        return utc_text(datetime.fromisoformat(str(written)))
+    except (ValueError, OverflowError):
+        return utc_text(datetime.fromtimestamp(entry.stat().st_mtime, UTC))
 
 
 def _files_of(home: Path, clip_id: str) -> list[str]:
@@ -309,7 +314,7 @@ def _files_of(home: Path, clip_id: str) -> list[str]:
 
 def _contents(entry: Path) -> list[str]:
     try:
-        return sorted(name for name in os.listdir(entry) if name != NOTE_NAME)
+        return sorted(name for name in os.listdir(entry) if name != NOTE_NAME and name not in OF_THE_SYSTEM)
     except FileNotFoundError:
         return []
 
@@ -351,5 +356,6 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _discard(entry: Path) -> None:
-    (entry / NOTE_NAME).unlink(missing_ok=True)
+    for name in (NOTE_NAME, *OF_THE_SYSTEM):
+        (entry / name).unlink(missing_ok=True)
     entry.rmdir()

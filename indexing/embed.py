@@ -37,6 +37,15 @@ class Embedder(Protocol):
         """Returns `(N, dimension)` float32 of unit length, in the order of the texts."""
 
 
+def full_name(name: str) -> str:
+    """Returns the name that an embedder's vectors are stored with: the default one is known by its last part too.
+
+    Args:
+        name: As people write it.
+    """
+    return DEFAULT_EMBEDDER if name == DEFAULT_EMBEDDER.split("/")[-1] else name
+
+
 def load_embedder(name: str = DEFAULT_EMBEDDER, *, models_dirs: Sequence[Path] = ()) -> Embedder:
     """Loads an embedder whose files are on this machine; nothing is downloaded.
 
@@ -49,7 +58,7 @@ def load_embedder(name: str = DEFAULT_EMBEDDER, *, models_dirs: Sequence[Path] =
     Raises:
         EmbedderUnavailableError: There are no usable files; the message says how to get them.
     """
-    if name in {DEFAULT_EMBEDDER, DEFAULT_EMBEDDER.split("/")[-1]}:
+    if full_name(name) == DEFAULT_EMBEDDER:
         from indexing.minilm import MiniLM
 
         return MiniLM(_find_minilm(models_dirs), name=DEFAULT_EMBEDDER)

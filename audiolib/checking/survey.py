@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from audiolib.files import OF_THE_SYSTEM, TEMPORARY
 from audiolib.folder import LibraryFolder
 from audiolib.ids import ID_PATTERN
 
@@ -17,12 +18,8 @@ STALE_SECONDS: Final = 600
 AUDIO_SUFFIXES: Final = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 """What a clip's audio file can end in."""
 
-_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.\w+)?")
 _KEPT_ASIDE: Final = re.compile(r".+\.damaged(-\d+)?")
 _CODES: Final = ".codes.npz"
-_OF_THE_SYSTEM: Final = frozenset(
-    {".DS_Store", "Thumbs.db", "desktop.ini", ".directory", ".gitignore", ".gitkeep"}
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,10 +75,10 @@ def is_stale(path: Path, before: float | None = None) -> bool:
 
 def _sort(found: Survey, path: Path, before: float) -> None:
     name = path.name
-    if _TEMPORARY.fullmatch(name):
+    if TEMPORARY.fullmatch(name):
         (found.temporaries if is_stale(path, before) else found.fresh).append(path)
         return
-    if name in _OF_THE_SYSTEM or _KEPT_ASIDE.fullmatch(name):
+    if name in OF_THE_SYSTEM or _KEPT_ASIDE.fullmatch(name):
         return
     match = ID_PATTERN.match(name)
     if match is not None and name == f"{match[0]}.json" and _leads_somewhere(path):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from audiolib.checking.findings import Finding
 from audiolib.checking.survey import Survey
+from audiolib.files import OF_THE_SYSTEM
 from audiolib.folder import LibraryFolder
 from audiolib.ids import ID_PATTERN
-from audiolib.trash import NOTE_NAME, Trash
+from audiolib.trash import DOOMED, NOTE_NAME, Trash
 
 
 def trash_findings(folder: LibraryFolder, found: Survey) -> Iterator[Finding]:
@@ -41,11 +42,11 @@ def _half(folder: LibraryFolder, found: Survey) -> Iterator[Path]:
     trash = Trash(folder).path
     for entry in sorted(trash.iterdir()) if trash.is_dir() else []:
         match = ID_PATTERN.match(entry.name)
-        if match is None:
-            if entry.name.startswith("."):
+        if match is None or not entry.is_dir():
+            if entry.name.startswith(DOOMED):
                 yield entry
             continue
-        names = {path.name for path in entry.iterdir()} - {NOTE_NAME}
+        names = {path.name for path in entry.iterdir()} - {NOTE_NAME, *OF_THE_SYSTEM}
         removed = f"{match[0]}.json" in names
         home = next((paths[0].parent for paths in _files(found, match[0])), None)
         in_library = home is not None and any(home.glob(f"{match[0]}[.-]*"))

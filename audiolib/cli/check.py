@@ -59,10 +59,9 @@ def _print(findings: "tuple[Finding, ...]", *, repair: bool) -> None:
 
 
 def _summary(clips: int, findings: "tuple[Finding, ...]", *, repair: bool) -> str:
-    counted = "1 clip" if clips == 1 else f"{clips:,} clips"
     mended = sum(finding.repaired for finding in findings)
     left = [finding for finding in findings if not finding.repaired and finding.severity != "note"]
-    parts = [f"{counted} checked"]
+    parts = [f"{output.clips(clips)} checked"]
     if mended:
         parts.append(f"{mended:,} mended")
     parts.append(

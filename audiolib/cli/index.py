@@ -53,18 +53,18 @@ def index_command(
             }
         )
     else:
-        output.result(f"{_clips(report.clips)} in the library, {report.embedded} newly embedded.")
+        output.result(f"{output.clips(report.clips)} in the library, {report.embedded} newly embedded.")
         if report.completed:
-            output.result(f"{_clips(report.completed)} that a crash had cut off can be found again.")
+            output.result(f"{output.clips(report.completed)} that a crash had cut off can be found again.")
         if report.measured:
-            output.result(f"{_clips(report.measured)} measured.")
+            output.result(f"{output.clips(report.measured)} measured.")
         if report.removed:
             output.result(f"{report.removed} whose files are gone were taken out of the index.")
         if report.pending:
             output.result(f"{report.pending} wait for an embedder. {report.reason or ''}".rstrip())
         if heard:
             by = f" by {heard.model}" if heard.model else ""
-            output.result(f"{_clips(heard.transcribed)} transcribed{by}.")
+            output.result(f"{output.clips(heard.transcribed)} transcribed{by}.")
             if heard.rejected:
                 output.result(
                     f"{heard.rejected} with words that are more likely invented; those are not searched."
@@ -72,10 +72,6 @@ def index_command(
             if heard.pending:
                 output.result(f"{heard.pending} wait for a transcript. {heard.reason}")
         if spaced:
-            output.result(f"{_clips(spaced.added)} heard by {spaced.model}, {spaced.clips} in all.")
+            output.result(f"{output.clips(spaced.added)} heard by {spaced.model}, {spaced.clips} in all.")
     if broken:
         raise click.exceptions.Exit(1)
-
-
-def _clips(number: int) -> str:
-    return "1 clip" if number == 1 else f"{number:,} clips"

@@ -32,7 +32,8 @@ def read_names(given: Sequence[str]) -> list[str]:
 
 def _read_stdin() -> list[str]:
     text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    return [_name_in(line) for line in text.splitlines() if line.strip()]
+    # Not `splitlines`: U+2028 within a JSON string ends no line.
+    return [_name_in(line) for line in text.split("\n") if line.strip()]
 
 
 def _name_in(line: str) -> str:

@@ -8,7 +8,7 @@ import sys
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -135,7 +135,7 @@ def local_time(text: str) -> str:
 
     try:
         return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M}"
-    except ValueError:
+    except (ValueError, OverflowError):
         return text
 
 
@@ -262,7 +262,6 @@ class ClipsBar:
             options = {"bar_format": shape, "dynamic_ncols": True, "file": self._line, "smoothing": 0}
             # What was there before took no time and tells nothing of the pace.
             self._bar = tqdm(desc=said, total=self._total, initial=self._done, **options)
-            _shown.append(self)
         self._bar.set_description_str(said, refresh=done is not None)
         self._bar.update(self._reached - self._bar.n)
 
@@ -278,18 +277,9 @@ class ClipsBar:
     def close(self) -> None:
         """End it."""
         if self._bar is not None:
-            _shown.remove(self)
             self._bar.close()
             self._bar = None
         self._line.end()
-
-
-_shown: list[ClipsBar] = []
-
-
-def _clear_line() -> AbstractContextManager[None]:
-    """Take away the bar that is shown, if one is, while something is said."""
-    return _shown[-1].aside() if _shown else nullcontext()
 
 
 class _Line:

@@ -49,14 +49,15 @@ def regenerate_command(
     library = open_library(library_path)
     start = time.perf_counter()
     words = None if prompt is None else read_prompt(prompt)
+    found = library.get(clip)  # once: `last` may be another clip in a moment
     if finish_changes:
-        sound["finish"] = _finish(library.recipe(clip), finish_changes)
+        sound["finish"] = _finish(library.recipe(found.id), finish_changes)
     varied = any(change is not None for change in (seed, words, duration, model, *sound.values()))
     again = None
-    with output.bar(library.get(clip).title, "step") as update:
+    with output.bar(found.title, "step") as update:
         if varied:
             made = library.regenerate(
-                clip,
+                found.id,
                 seed=seed,
                 prompt=words,
                 duration=duration,
@@ -65,7 +66,7 @@ def regenerate_command(
                 progress=lambda at: update(at.done, at.total),
             )
         else:
-            again = library.reproduce(clip, progress=lambda at: update(at.done, at.total))
+            again = library.reproduce(found.id, progress=lambda at: update(at.done, at.total))
             made = again.clip
     if as_json:
         output.json_line({**made.to_json(), **({} if again is None else {"reproduction": again.to_json()})})

@@ -43,7 +43,7 @@ def trash_command(context: click.Context, library_path: Path | None, as_json: bo
 @json_option
 def list_command(library_path: Path | None, as_json: bool) -> None:
     """List the clips in the trash, the last removed first."""
-    _show(_library(library_path), as_json=as_json)
+    _show(_library(library_path), as_json=_json(as_json))
 
 
 @trash_command.command("restore", short_help="Bring clips back.")
@@ -61,7 +61,7 @@ def restore_command(
     if names == []:
         return
     for clip in open_library(_library(library_path)).restore(names):
-        if as_json:
+        if _json(as_json):
             output.json_line(clip.to_json())
         else:
             output.result(f"back: {output.plain(clip.title)}  {output.short_path(clip.path)}")
@@ -76,13 +76,14 @@ def restore_command(
 @json_option
 def empty_command(older_than: timedelta | None, yes: bool, library_path: Path | None, as_json: bool) -> None:
     """Delete what is in the trash, for good."""
+    as_json = _json(as_json)
     library = open_library(_library(library_path))
     waiting = library.trash(older_than=older_than)
     if waiting and not yes:
         if not output.is_terminal(sys.stdin):
             raise click.UsageError("Emptying cannot be undone. Add -y to do it without being asked.")
         click.confirm(f"Delete {output.clips(len(waiting))} for good?", abort=True, err=True)
-    deleted = library.empty_trash(older_than=older_than)
+    deleted = library.empty_trash(older_than=older_than, only=None if yes else waiting)
     for entry in deleted if as_json else ():
         output.json_line(entry.to_json())
     if not as_json:
@@ -93,6 +94,12 @@ def _library(path: Path | None) -> Path | None:
     """`--library` may stand before the subcommand as well."""
     parent = click.get_current_context().parent
     return path or (parent.params.get("library_path") if parent else None)
+
+
+def _json(asked: bool) -> bool:
+    """And so may `--json`."""
+    parent = click.get_current_context().parent
+    return asked or bool(parent and parent.params.get("as_json"))
 
 
 def _show(path: Path | None, *, as_json: bool) -> None:

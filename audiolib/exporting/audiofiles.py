@@ -1,7 +1,6 @@
 """Copies of the clips' files under names for people, each whole or not there."""
 
 import filecmp
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Final
 from audiolib.clip import Clip
 from audiolib.exporting.fields import FILE_NAME
 from audiolib.exporting.names import file_stem, file_suffix, name_key
-from audiolib.files import temporary_path
+from audiolib.files import atomic_path
 
 AUDIO_FOLDER: Final = "audio"
 _FILES_A_FOLDER: Final = 10_000  # the Hub takes no more
@@ -64,13 +63,8 @@ class AudioFiles:
         if target.is_file() and target.stat().st_size == size and self._same(clip, target):
             return 0
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_path(target)
-        try:
+        with atomic_path(target) as temporary:
             shutil.copyfile(clip.path, temporary)
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
         return size
 
     def _same(self, clip: Clip, target: Path) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from audiolib.errors import InvalidInputError
 from audiolib.exporting.fields import FILE_NAME, field_kinds
 from audiolib.files import sync_file, temporary_path
 
@@ -137,16 +138,23 @@ def read_rows(root: Path) -> Iterator[dict[str, Any]]:
         root: The export's folder.
 
     Raises:
+        InvalidInputError: A shard is damaged, or none of ours.
         OSError: A shard cannot be read.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = ["audio.path", *field_kinds()]
     for shard in _shards(root / DATA_FOLDER):
-        with pq.ParquetFile(shard) as file:
-            for batch in file.iter_batches(batch_size=1_000, columns=columns):
-                for row in batch.to_pylist():
-                    yield {FILE_NAME: row.pop("audio")["path"], **row}
+        try:
+            with pq.ParquetFile(shard) as file:
+                for batch in file.iter_batches(batch_size=1_000, columns=columns):
+                    for row in batch.to_pylist():
+                        yield {FILE_NAME: row.pop("audio")["path"], **row}
+        except (pa.ArrowInvalid, KeyError, TypeError) as error:
+            raise InvalidInputError(
+                f"{shard} is damaged or none of ours ({error}). Remove it and run this again: its clips are added."
+            ) from error
 
 
 def _shards(folder: Path) -> list[Path]:

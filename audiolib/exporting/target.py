@@ -3,18 +3,16 @@
 import errno
 import json
 import os
-import re
 from pathlib import Path
 from typing import Final, Literal
 
 from audiolib.errors import InvalidInputError
-from audiolib.files import check_writable, write_bytes
+from audiolib.files import TEMPORARY, check_writable, write_bytes
 
 Kind = Literal["files", "parquet"]
 
 _MARKER: Final = ".audiolib-export.json"
 _FORMAT: Final = 1
-_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.[a-z0-9]+)?")
 # What systems put onto a disk by themselves; hidden files are passed over as well.
 _SYSTEMS_OWN: Final = frozenset({"System Volume Information", "$RECYCLE.BIN", "lost+found", "desktop.ini"})
 
@@ -72,7 +70,7 @@ def _earlier_kind(root: Path) -> str | None:
         marker = json.loads((root / _MARKER).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         marker = None
     if not isinstance(marker, dict) or marker.get("format") != _FORMAT:
         raise InvalidInputError(f"{root} was exported by another version of audiolib. Choose another folder.")
@@ -85,5 +83,5 @@ def _sweep(root: Path) -> None:
         return
     for folder, _, names in os.walk(root):
         for name in names:
-            if _TEMPORARY.fullmatch(name):
+            if TEMPORARY.fullmatch(name):
                 Path(folder, name).unlink(missing_ok=True)

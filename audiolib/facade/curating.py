@@ -1,7 +1,7 @@
 """What people say of clips: tags and ratings; and clips that go and come back."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -119,11 +119,14 @@ class Curating(LibraryBase):
             entries = [curator.trash.find(name) for name in names]
         return curator.restore(list({entry.path: entry for entry in entries}.values()))
 
-    def empty_trash(self, *, older_than: timedelta | None = None) -> list[TrashedClip]:
+    def empty_trash(
+        self, *, older_than: timedelta | None = None, only: Sequence[TrashedClip] | None = None
+    ) -> list[TrashedClip]:
         """Delete what is in the trash, for good.
 
         Args:
             older_than: Only what was removed longer ago than this.
+            only: Only these of them, from `trash`: what was removed since is left alone.
 
         Returns:
             What was deleted.
@@ -133,7 +136,7 @@ class Curating(LibraryBase):
             OSError: Something cannot be deleted.
         """
         self._require()
-        return self._curator().empty(older_than=older_than)
+        return self._curator().empty(older_than=older_than, only=only)
 
     def _curator(self) -> Curator:
         self._prepare_to_write()

@@ -9,13 +9,14 @@ is a hint: what counts is the clip's sidecar. The file may be deleted at any tim
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from audiolib.errors import LibraryError
 from audiolib.folder import LibraryFolder
+from audiolib.ids import ID_PATTERN
 from audiolib.importing.scanning import SUFFIXES, Found
 from audiolib.sidecars import Sidecar, read_sidecar
 
@@ -210,5 +211,16 @@ def _entries(data: bytes) -> Iterator[dict[str, Any]]:
             entry = json.loads(line)
         except (ValueError, RecursionError):
             continue  # cut off by a crash
-        if isinstance(entry, dict) and {"sha256", "audio_sha256"} <= entry.keys():
+        if isinstance(entry, dict) and _makes_sense(entry):
             yield entry
+
+
+def _makes_sense(entry: Mapping[str, Any]) -> bool:
+    """Whether a line is one of ours: the file may have been edited, or come from elsewhere."""
+    clip_id, audio = entry.get("id"), entry.get("audio_sha256")
+    return (
+        isinstance(entry.get("sha256"), str)
+        and (audio is None or isinstance(audio, str))
+        and (clip_id is None or (isinstance(clip_id, str) and ID_PATTERN.fullmatch(clip_id) is not None))
+        and ("path" not in entry or (isinstance(entry["path"], str) and {"size", "mtime_ns"} <= entry.keys()))
+    )

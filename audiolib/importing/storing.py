@@ -91,7 +91,7 @@ def _publish(
     unfinished = known.unfinished(file.digests)
     left_over = known.audio_files(unfinished) if unfinished else []
     clip_id = unfinished or _id_for(file.origin, known)
-    home = _month_folder(folder, clip_id)
+    home = folder.make_month_folder(clip_id)
     words = _words(file, options)
     audio, sidecar = file.found.path, home / f"{clip_id}.json"
     if temporary is not None:
@@ -127,7 +127,7 @@ def _publish(
 @contextmanager
 def _copied(folder: LibraryFolder, file: ReadFile, stopped: Callable[[], bool]) -> Iterator[Path]:
     """A hidden, synced copy in the folder of this month, removed if it was not named by the end."""
-    home = _month_folder(folder, new_id())
+    home = folder.make_month_folder(new_id())
     temporary = temporary_path(home / f"import{_suffix(file)}")
     try:
         with _open(file) as source, temporary.open("xb") as target:
@@ -161,14 +161,6 @@ def _check_reference(file: ReadFile) -> None:
         raise NotAddedError("It is gone or may not be read any more.") from error
     if (status.st_size, status.st_mtime_ns) != (file.found.size, file.found.mtime_ns):
         raise NotAddedError("It changed while it was read. Add it again when it is whole.")
-
-
-def _month_folder(folder: LibraryFolder, clip_id: str) -> Path:
-    home = folder.month_folder(clip_id)
-    if not home.is_dir():
-        home.mkdir(parents=True, exist_ok=True)
-        sync_folder(home.parent)
-    return home
 
 
 def _id_for(origin: Origin | None, known: KnownSounds) -> str:

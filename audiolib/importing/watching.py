@@ -85,6 +85,7 @@ class Watcher:
             once: End when all that is there now was taken in.
 
         Raises:
+            LibraryBusyError: With `once`, another process holds the lock.
             OSError: The library cannot be written.
         """
         here = True
@@ -96,7 +97,7 @@ class Watcher:
             look = self._look()
             self._seen = look.stamps
             self._done = {path: stamp for path, stamp in self._done.items() if path in look.stamps}
-            yield from self._take(look.ready)
+            yield from self._take(look.ready, once=once)
             if (once and not look.unsettled) or self._stop.wait(self._interval):
                 return
 
@@ -120,7 +121,7 @@ class Watcher:
                 unsettled = unsettled or self._seen.get(item.path) != stamp
         return _Look(stamps=stamps, ready=ready, unsettled=unsettled)
 
-    def _take(self, ready: Sequence[Found | LeftOut]) -> Iterator[ImportOutcome]:
+    def _take(self, ready: Sequence[Found | LeftOut], *, once: bool) -> Iterator[ImportOutcome]:
         if not ready:
             return
         stamps = {item.path: (item.size, item.mtime_ns) for item in ready if isinstance(item, Found)}
@@ -130,4 +131,6 @@ class Watcher:
                     self._done[outcome.source] = stamps[outcome.source]
                 yield outcome
         except LibraryBusyError as error:  # the next look takes the rest
+            if once:
+                raise
             _log.warning("%s", error)
