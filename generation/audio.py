@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "MAX_TEXT_BYTES",
+    "as_floats",
     "encode_audio",
     "load_audio",
     "read_comment",
@@ -48,6 +49,20 @@ _BLOCK = 1 << 16  # libsndfile's Vorbis encoder overflows the stack on millions 
 _PEAK_DATE = slice(12, 16)  # of the chunk, behind its name, size and version
 
 logger = logging.getLogger(__name__)
+
+
+def as_floats(audio: npt.ArrayLike) -> Samples:
+    """Samples of the same shape as float32: `n / 32768` of 16-bit ones.
+
+    Raises:
+        AudioError: they are whole numbers of another size.
+    """
+    samples = np.asarray(audio)
+    if samples.dtype == np.int16:
+        return samples.astype(np.float32) / np.float32(32768)
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise AudioError(f"Samples of type {samples.dtype} are not known; give floats in [-1, 1] or int16.")
+    return samples.astype(np.float32, copy=False)
 
 
 def to_int16(audio: npt.ArrayLike) -> npt.NDArray[np.int16]:

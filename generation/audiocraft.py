@@ -22,6 +22,7 @@ LANGUAGE_MODEL = "state_dict.bin"
 CODEC = "compression_state_dict.bin"
 
 _CHROMA_HOP_SHARE = 4  # audiocraft's chroma frames overlap by three quarters of a window
+_MOST = 1 << 20  # of anything that is counted
 _DEPTH = 8  # of references in a configuration to other references
 
 _DECODER = "decoder.model.decoder"
@@ -97,6 +98,17 @@ class Export:
         value = self.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise CheckpointError(f"{self.path}: the setting {name} is no number but {value!r}.")
+        return value
+
+    def count(self, name: str, default: int | None = None) -> int:
+        """A setting that must be a whole number above 0.
+
+        Raises:
+            CheckpointError: It is missing or something else.
+        """
+        value = self.number(name, default)
+        if not isinstance(value, int) or not 0 < value <= _MOST:
+            raise CheckpointError(f"{self.path}: the setting {name} cannot be {value!r}.")
         return value
 
     def require(self, name: str, *wanted: Any) -> None:
@@ -220,7 +232,7 @@ def decoder_config(export: Export) -> dict[str, Any]:
         export.require(name, usual)
     export.require("interleave_stereo_codebooks.per_timestep", False)
     channels = 2 if export.get("interleave_stereo_codebooks.use", False) else 1
-    books = export.number("transformer_lm.n_q")
+    books = export.count("transformer_lm.n_q")
     export.require("codebooks_pattern.modeling", "delay")
     export.require("codebooks_pattern.delay.delays", [book // channels for book in range(books)])
     width, card = export.number("transformer_lm.dim"), export.number("transformer_lm.card")
@@ -243,7 +255,10 @@ def decoder_config(export: Export) -> dict[str, Any]:
 
 def _melody(export: Export) -> dict[str, int]:
     """What a melody model's `config.json` has besides; empty for models of text alone."""
-    conditioners = set(export.get("conditioners", {})) - {"args"}
+    named = export.get("conditioners", {})
+    if not isinstance(named, Mapping):
+        raise CheckpointError(f"{export.path}: the setting conditioners is no table.")
+    conditioners = set(named) - {"args"}
     if export.get("conditioners.self_wav.model") == "style":
         raise CheckpointError(STYLE_REFUSED)
     export.require("conditioners.description.model", "t5")
@@ -258,7 +273,10 @@ def _melody(export: Export) -> dict[str, int]:
     export.require("conditioners.self_wav.chroma_stem.argmax", True)
     export.require("fuser.prepend", ["self_wav", "description"])
     chroma = "conditioners.self_wav.chroma_stem"
-    hop = 2 ** export.number(f"{chroma}.radix2_exp", 14) // _CHROMA_HOP_SHARE
+    exponent = export.count(f"{chroma}.radix2_exp", 14)
+    if not 2 <= exponent <= 20:
+        raise CheckpointError(f"{export.path}: the setting {chroma}.radix2_exp cannot be {exponent}.")
+    hop = 2**exponent // _CHROMA_HOP_SHARE
     samples = export.number("dataset.segment_duration", 30) * export.number("sample_rate", 32_000)
     return {
         "num_chroma": export.number(f"{chroma}.n_chroma", 12),
@@ -281,7 +299,7 @@ def codec_config(export: Export) -> dict[str, Any]:
     rate, ratios = export.number("sample_rate"), export.get("seanet.ratios")
     if not isinstance(ratios, list) or not all(isinstance(r, int) and r > 0 for r in ratios):
         raise CheckpointError(f"{export.path}: the setting seanet.ratios is no list of numbers.")
-    bins = export.number("rvq.bins")
+    bins = export.count("rvq.bins")
     frames = math.ceil(rate / math.prod(ratios))
     return {
         "sampling_rate": rate,
@@ -298,7 +316,7 @@ def codec_config(export: Export) -> dict[str, Any]:
         "hidden_size": export.number("seanet.dimension", 128),
         "codebook_size": bins,
         "codebook_dim": export.number("seanet.dimension", 128),
-        "target_bandwidths": [export.number("rvq.n_q") * frames * math.ceil(math.log2(bins)) / 1000],
+        "target_bandwidths": [export.count("rvq.n_q") * frames * math.ceil(math.log2(bins)) / 1000],
         "use_causal_conv": export.get("seanet.causal", False),
         "trim_right_ratio": float(export.number("seanet.decoder.trim_right_ratio", 1.0)),
         "use_conv_shortcut": not export.get("seanet.true_skip", True),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from generation.checkpoints import PREFERRED, find_model, list_models, load_tensors
+from generation.checkpoints import PREFERRED, find_model, list_models, load_tensors, read_json
 from generation.errors import CheckpointError, ModelNotFoundError
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def _lend(part: str, given: str | None, names: list[str]) -> Lent | None:
 
 
 def _read(part: str, model: str, folder: Path) -> Lent:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     kind, tensors = config.get("model_type"), load_tensors(folder)
     if part in config:
         kept = {name: value for name, value in tensors.items() if name.startswith(f"{part}.")}

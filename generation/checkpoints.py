@@ -177,7 +177,12 @@ def _model_type(config: Path) -> str | None:
     return values.get("model_type") if isinstance(values, dict) else None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A checkpoint's file of settings.
+
+    Raises:
+        CheckpointError: It cannot be read, or is no JSON object.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -195,13 +200,13 @@ def load_config(folder: Path) -> MusicGenConfig:
     Raises:
         CheckpointError: it is missing, broken or contradicts itself.
     """
-    return MusicGenConfig.from_dict(_read_json(folder / "config.json"))
+    return MusicGenConfig.from_dict(read_json(folder / "config.json"))
 
 
 def load_generation_config(folder: Path) -> Mapping[str, Any]:
     """The checkpoint's own sampling settings; empty where it has none."""
     path = folder / "generation_config.json"
-    return _read_json(path) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -212,7 +217,7 @@ def weight_files(folder: Path) -> list[Path]:
     """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        shards = _read_json(index).get("weight_map")
+        shards = read_json(index).get("weight_map")
         if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
             raise CheckpointError(f"{index} does not say which shard holds which tensor.")
         names = sorted(set(shards.values()))

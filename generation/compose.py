@@ -15,6 +15,7 @@ from generation.cpu_loop import run_steps
 from generation.cpu_steps import CpuSteps
 from generation.decoder import KVCache, MusicGenDecoder, TextMemory
 from generation.delay import UNKNOWN
+from generation.errors import GenerationError
 from generation.quick_steps import QuickSteps, suits
 from generation.sampling import SamplingSettings, choose, clip_keys, guide, step_keys
 
@@ -104,6 +105,8 @@ def decode_steps(
     for step in range(prefilled, steps):
         logits = _mixed_logits(voices, caches, prefixes, inputs, settings)
         prefixes = [None] * len(voices)
+        if step == prefilled and not bool(mx.isfinite(logits).all()):
+            raise GenerationError("The model's logits are no numbers; its weights are damaged.")
         tokens = choose(logits, settings, step_keys(keys, first + step))
         given = known[:, :, step]
         if (given != UNKNOWN).any():

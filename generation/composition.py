@@ -6,6 +6,7 @@ import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TypedDict
 
 import numpy as np
@@ -122,35 +123,54 @@ def plan_clips(config: MusicGenConfig, own: SamplingSettings, options: ComposeOp
     Raises:
         InvalidRequestError: It cannot be done.
     """
-    codec, books = config.audio_encoder, config.decoder.num_codebooks
+    codec = config.audio_encoder
     limit = options.get("limit", LIMIT_SECONDS)
     duration, max_steps = options.get("duration"), options.get("max_steps")
     given = options.get("given")
-    if given is not None and (given.ndim != 2 or given.shape[0] != books):
-        raise InvalidRequestError(f"Codes to go on from are (K, frames) with K = {books}.")
+    given = None if given is None else checked_codes(config, given)
     if given is not None and duration is None and max_steps is None:
         duration = given.shape[1] / codec.frame_rate + DEFAULT_SECONDS
     frames, samples = length_of(config, duration, max_steps, limit)
     melody = options.get("melody")
     if melody is not None:
         _check_melody(config, melody)
+    context = options.get("context", CONTEXT_SECONDS)
+    if not math.isfinite(context):
+        raise InvalidRequestError("The context that is kept must be a number of seconds.")
     windows = plan_windows(
         frames,
         given=0 if given is None else given.shape[1],
         window=round(WINDOW_SECONDS * codec.frame_rate),
-        context=round(options.get("context", CONTEXT_SECONDS) * codec.frame_rate),
+        context=round(context * codec.frame_rate),
     )
     named = ("temperature", "top_k", "top_p", "guidance")
     asked = {name: options[name] for name in named if options.get(name) is not None}  # type: ignore[literal-required]
-    start = None if given is None else given.astype(np.int32)
     return Plan(
         settings=replace(own, **asked),
         samples=samples,
         windows=windows,
-        given=start,
+        given=given,
         melody=melody,
         clip=options.get("clip", True),
     )
+
+
+def checked_codes(config: MusicGenConfig, codes: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    """Codes `(K, frames)` as int32.
+
+    Raises:
+        InvalidRequestError: They have another shape, or are no whole numbers of the codebooks.
+    """
+    found, books, entries = np.asarray(codes), config.decoder.num_codebooks, config.decoder.vocab_size
+    if found.ndim != 2 or found.shape[0] != books:
+        raise InvalidRequestError(f"Codes are (K, frames) with K = {books}.")
+    # MLX looks up a code beyond its book without a word, or ends the process.
+    inside = np.issubdtype(found.dtype, np.integer) and (
+        not found.size or 0 <= found.min() <= found.max() < entries
+    )
+    if not inside:
+        raise InvalidRequestError(f"Codes are whole numbers from 0 to {entries - 1}.")
+    return found.astype(np.int32)
 
 
 def _check_melody(config: MusicGenConfig, chroma: Waveform) -> None:
@@ -184,7 +204,7 @@ def length_of(
             raise InvalidRequestError("The duration must be a number of seconds above 0.")
         samples = max(1, round(seconds * codec.sampling_rate))
         frames = math.ceil(samples / codec.hop_length)
-    if frames > limit_seconds * codec.frame_rate:
+    if not frames <= limit_seconds * codec.frame_rate:  # whatever is no number is no limit to hold
         raise InvalidRequestError(
             f"{frames / codec.frame_rate:g} s are over the limit of {limit_seconds:g} s; raise it if you mean it."
         )
@@ -205,6 +225,6 @@ def checked_seeds(prompts: Sequence[str], seeds: Sequence[int] | None) -> list[i
     if len(seeds) != len(prompts):
         raise InvalidRequestError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}.")
     for seed in seeds:
-        if not 0 <= seed <= MAX_SEED:
+        if not isinstance(seed, Integral) or not 0 <= seed <= MAX_SEED:
             raise InvalidRequestError(f"A seed is a whole number from 0 to {MAX_SEED}, not {seed}.")
     return [int(seed) for seed in seeds]

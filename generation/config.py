@@ -68,6 +68,16 @@ class T5Config:
             activation in ("relu", "gelu", "gelu_new", "silu"),
             f"text_encoder.feed_forward_proj {self.feed_forward_proj!r} is not known",
         )
+        # MLX looks up a row beyond a table without a word, or ends the process.
+        _require(
+            max(self.pad_token_id, self.eos_token_id) < self.vocab_size,
+            f"text_encoder.eos_token_id and pad_token_id must be below vocab_size, {self.vocab_size}",
+        )
+        _require(
+            self.relative_attention_num_buckets >= 4,
+            "text_encoder.relative_attention_num_buckets must be 4 or more",
+        )
+        _require(self.layer_norm_epsilon > 0, "text_encoder.layer_norm_epsilon must be above 0")
 
     @property
     def gated(self) -> bool:
@@ -129,6 +139,14 @@ class EncodecConfig:
             self.codebook_dim in (None, self.hidden_size), "audio_encoder.codebook_dim must equal hidden_size"
         )
         _require(
+            self.audio_channels == 1, "audio_encoder.audio_channels must be 1; stereo is two codes a frame"
+        )
+        _require(self.codebook_size > 1, "audio_encoder.codebook_size must be 2 or more")
+        _require(
+            self.num_filters >= self.compress,
+            f"audio_encoder.num_filters must be compress, {self.compress}, or more",
+        )
+        _require(
             self.use_causal_conv or self.trim_right_ratio == 1.0,
             "audio_encoder.trim_right_ratio other than 1 needs causal convolutions",
         )
@@ -179,7 +197,15 @@ class DecoderConfig:
             self.hidden_size % self.num_attention_heads == 0,
             f"decoder.hidden_size {self.hidden_size} is no multiple of {self.num_attention_heads} heads",
         )
-        _require(self.hidden_size % 2 == 0, "decoder.hidden_size must be even")
+        _require(
+            self.hidden_size % 2 == 0 and self.hidden_size > 2, "decoder.hidden_size must be even, 4 or more"
+        )
+        _require(self.num_hidden_layers > 0, "decoder.num_hidden_layers must be 1 or more")
+        _require(self.dropout < 1, "decoder.dropout must be below 1")
+        _require(
+            max(self.bos_token_id, self.pad_token_id) <= self.vocab_size,
+            f"decoder.bos_token_id and pad_token_id must be at most vocab_size, {self.vocab_size}",
+        )
         _require(
             self.activation_function in ("gelu", "relu"),
             f"decoder.activation_function {self.activation_function!r} is not known",

@@ -67,6 +67,11 @@ class Ensemble(MusicGen):
         ]
         return f"sha256:{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()}"
 
+    def batch_limit(self, seconds: float, guidance: float | None = None) -> int:
+        """How many clips are best made together: all models' caches share the memory."""
+        limits = [model.batch_limit(seconds, guidance) for model in self.models]
+        return max(1, int(1 / sum(1 / limit for limit in limits)))
+
     def _text_blocks(self, prompt: str) -> tuple[int, ...]:
         """Of every model: their tokenizers may differ."""
         return tuple(blocks for model in self.models for blocks in model._text_blocks(prompt))

@@ -30,9 +30,9 @@ def fitted(audio: npt.ArrayLike, sampling_rate: int, *, rate: int, channels: int
     Raises:
         InvalidRequestError: There is no sound in it, or the rate makes no sense.
     """
-    from generation.audio import resample
+    from generation.audio import as_floats, resample
 
-    sound = np.asarray(audio, dtype=np.float32)
+    sound = as_floats(audio)
     sound = sound[:, None] if sound.ndim == 1 else sound
     if sound.ndim != 2 or not sound.size or not np.isfinite(sound).all():
         raise InvalidRequestError("The music to go on from is empty, or its samples are no numbers.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -26,6 +27,7 @@ from generation.composition import (
     Composition,
     Plan,
     Waveform,
+    checked_codes,
     checked_seeds,
     plan_clips,
 )
@@ -38,25 +40,12 @@ from generation.melody import Chroma
 from generation.parts import Parts, load_parts
 from generation.prompt_states import encode_alone, encode_together
 from generation.quantise import quantise
-from generation.sampling import SamplingSettings
+from generation.sampling import sampling_defaults
 from generation.streaming import MusicStream
 from generation.text import Tokenizer, load_tokenizer
 from generation.windows import Progress, stream_codes
 
 _log = logging.getLogger(__name__)
-
-
-def sampling_defaults(values: Any) -> SamplingSettings:
-    """The checkpoint's `generation_config.json` over audiocraft's defaults."""
-    base = SamplingSettings()
-    given = {name: value for name, value in values.items() if value is not None}  # a written 0 means 0
-    greedy = given.get("do_sample") is False
-    return SamplingSettings(
-        temperature=0.0 if greedy else float(given.get("temperature", base.temperature)),
-        top_k=int(given.get("top_k", base.top_k)),
-        top_p=float(given.get("top_p", base.top_p)),
-        guidance=float(given.get("guidance_scale", base.guidance)),
-    )
 
 
 class MusicGen:
@@ -129,7 +118,9 @@ class MusicGen:
         if bits is not None:
             quantise(parts.decoder, bits)
         mx.eval(parts.parameters())
-        tokenizer = load_tokenizer(found.path, config.text_encoder.eos_token_id)
+        tokenizer = load_tokenizer(
+            found.path, config.text_encoder.eos_token_id, most=config.text_encoder.vocab_size
+        )
         return cls(
             config, parts, tokenizer, model_id=found.model_id, folder=found.path, dtype=chosen, bits=bits
         )
@@ -237,7 +228,7 @@ class MusicGen:
         """
         plan = plan_clips(self.config, self.settings, self._with_prompt(options))
         (number,) = checked_seeds([prompt], None if seed is None else [seed])
-        if not (chunk > 0 and first_chunk > 0):
+        if not (0 < chunk < math.inf and 0 < first_chunk < math.inf):
             raise InvalidRequestError("A chunk must be longer than 0 seconds.")
         sizes = max(1, round(first_chunk * self.frame_rate)), max(1, round(chunk * self.frame_rate))
         return MusicStream(
@@ -284,11 +275,11 @@ class MusicGen:
         Raises:
             InvalidRequestError: There is no sound in it, or this is no melody model.
         """
-        from generation.audio import resample
+        from generation.audio import as_floats, resample
 
         if self.config.melody is None:
             raise InvalidRequestError(f"{self.model_id} follows no melody. Use a melody model.")
-        sound = np.asarray(audio, dtype=np.float32)
+        sound = as_floats(audio)
         sound = sound.mean(axis=1) if sound.ndim == 2 else sound
         if len(sound) and sampling_rate != melody.SAMPLING_RATE:
             sound = resample(sound, sampling_rate, melody.SAMPLING_RATE)
@@ -301,9 +292,13 @@ class MusicGen:
         decoded with the others, may differ in the last bits. Without `clip` loud music may pass [-1, 1].
 
         Raises:
+            InvalidRequestError: there are no codes, or they are none of this model's.
             GenerationError: the codec gave samples that are no numbers.
         """
-        audio = decode_clip(self.parts.codec, self.config.audio_encoder, codes, self.channels)
+        checked = checked_codes(self.config, codes)
+        if not checked.shape[1]:
+            raise InvalidRequestError("There are no codes to decode.")
+        audio = decode_clip(self.parts.codec, self.config.audio_encoder, checked, self.channels)
         return within_full_scale(audio) if clip else audio
 
     def encode_text(self, prompt: str) -> mx.array | None:

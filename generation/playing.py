@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import logging
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 # An interruption is heard between two writes, so a write must be short.
 _WRITE_SECONDS: Final = 0.05
+_ENDED_BY: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM)  # else it crashed
 _LOOK_SECONDS: Final = 0.1
 """How often a player is looked after while a slow model has nothing new for it."""
 
@@ -216,7 +218,7 @@ class _Pipe:
         self._said.close()
         if code != 0:
             said = f"{self._name} could not play it: {(lines or ['it gave no reason'])[-1]}"
-            raise (_Stopped if code < 0 else _Failed)(said)
+            raise (_Stopped if -code in _ENDED_BY else _Failed)(said)
 
     def interrupt(self) -> None:
         """End the program, so that a write that waits for it returns."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from generation.errors import InvalidRequestError
+from generation.errors import CheckpointError, InvalidRequestError
+
+_LEAST_TEMPERATURE = 1e-20  # guided logits that are divided by less may pass what float32 holds
+_MOST_GUIDANCE = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +36,36 @@ class SamplingSettings:
     def __post_init__(self) -> None:
         checks = (
             (
-                math.isfinite(self.temperature) and self.temperature >= 0,
-                "temperature must be 0 (greedy) or more",
+                self.temperature == 0 or _LEAST_TEMPERATURE <= self.temperature < math.inf,
+                f"temperature must be 0 (greedy), or {_LEAST_TEMPERATURE:g} or more",
             ),
             (self.top_k >= 0, "top-k must be 0 (off) or more"),
             (0 <= self.top_p <= 1, "top-p must be between 0 (off) and 1"),
-            (math.isfinite(self.guidance) and self.guidance >= 0, "guidance must be a number of 0 or more"),
+            (0 <= self.guidance <= _MOST_GUIDANCE, f"guidance must be a number from 0 to {_MOST_GUIDANCE:g}"),
         )
         for good, message in checks:
             if not good:
                 raise InvalidRequestError(f"{message[0].upper()}{message[1:]}.")
+
+
+def sampling_defaults(values: Mapping[str, Any]) -> SamplingSettings:
+    """The checkpoint's `generation_config.json` over audiocraft's defaults.
+
+    Raises:
+        CheckpointError: a value is of another kind or makes no sense.
+    """
+    base = SamplingSettings()
+    given = {name: value for name, value in values.items() if value is not None}  # a written 0 means 0
+    greedy = given.get("do_sample") is False
+    try:
+        return SamplingSettings(
+            temperature=0.0 if greedy else float(given.get("temperature", base.temperature)),
+            top_k=int(given.get("top_k", base.top_k)),
+            top_p=float(given.get("top_p", base.top_p)),
+            guidance=float(given.get("guidance_scale", base.guidance)),
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f"generation_config.json: {str(error).rstrip('.')}.") from error
 
 
 def guide(conditional: mx.array, unconditional: mx.array, weight: float) -> mx.array:

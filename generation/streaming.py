@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import mlx.core as mx
@@ -20,7 +21,8 @@ Codes = npt.NDArray[np.int32]
 class MusicStream:
     """Iterates over the chunks of one clip, `(samples,)` or stereo `(samples, 2)`, float32 in [-1, 1].
 
-    Made by `MusicGen.stream`. Chunks are at least as long as was asked for; the last one ends the clip exactly.
+    Made by `MusicGen.stream`. The codec holds some frames back, so the first chunk is shorter than what it waits for
+    (0.16 seconds with the published codec); the last one ends the clip exactly. An error on the way ends the stream.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class MusicStream:
         self._finish = finish
         self._codes: list[Codes] = []
         self._waiting: list[Codes] = []
-        self._done = False
+        self._done = self._broken = False
 
     def __iter__(self) -> Iterator[Waveform]:
         return self
@@ -52,6 +54,16 @@ class MusicStream:
         # memory and its thread until the collector of cycles comes.
         if self._done:
             raise StopIteration
+        if self._broken:
+            raise GenerationError("The stream ended with an error. Make a new one.")
+        self._broken = True  # until this chunk is there
+        chunk = self._next_chunk()
+        self._broken = False
+        if chunk is None:
+            raise StopIteration
+        return chunk
+
+    def _next_chunk(self) -> Waveform | None:
         for piece in self._pieces:
             self._waiting.append(piece[0])
             if sum(codes.shape[1] for codes in self._waiting) < self._wanted:
@@ -62,13 +74,11 @@ class MusicStream:
             self._wanted = self._later if len(chunk) else 1
             if len(chunk):
                 return chunk
-        self._done = True
         chunk = self._decode(self._waiting, last=True)
-        if len(chunk):
-            return chunk
-        raise StopIteration
+        self._done = True
+        return chunk if len(chunk) else None
 
-    @property
+    @functools.cached_property
     def composition(self) -> Composition:
         """The whole clip, once every chunk was taken: its codes, decoded as `MusicGen.compose` decodes them.
 

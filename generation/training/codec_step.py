@@ -192,7 +192,7 @@ class CodecTrainer:
         return {**state, **self._book_state(books)}
 
     def restart(self, state: State, residuals: mx.array, rng: np.random.Generator) -> State:
-        """Give codes that were used less than a fiftieth of the mean a new place, and forget the usage."""
+        """Give codes that were used less than a fiftieth of the mean a new place."""
         usage = np.array(state["usage"])
         dead = usage < 0.02 * usage.mean(axis=1, keepdims=True)
         books = restart_codes(

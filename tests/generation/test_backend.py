@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -76,8 +76,8 @@ def test_torch_is_found_without_importing_it() -> None:
         "import sys; from generation import backend; backend.prepare(); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
-    path = backend._torch_blas()
-    assert path is None or isinstance(path, Path)
+    there = sys.platform == "linux" and importlib.util.find_spec("torch") is not None
+    assert (backend._torch_blas() is not None) is there
 
 
 _ONE_THREAD = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,8 +25,9 @@ from generation.checkpoints import (
 )
 from generation.config import DecoderConfig, EncodecConfig, MusicGenConfig, T5Config
 from generation.errors import CheckpointError
-from generation.musicgen import MusicGen, sampling_defaults
+from generation.musicgen import MusicGen
 from generation.parts import Parts, load_parts, save_checkpoint
+from generation.sampling import sampling_defaults
 from generation.text import load_tokenizer
 from generation.tiny import make_tiny_checkpoint
 
@@ -191,36 +193,60 @@ class TestConfig:
             load_config(folder)
 
     @pytest.mark.parametrize(
-        ("part", "key", "value"),
+        ("part", "key", "value", "sentence"),
         [
-            ("text_encoder", "feed_forward_proj", "gated-swish"),
-            ("audio_encoder", "norm_type", "time_group_norm"),
-            ("audio_encoder", "pad_mode", "replicate"),
-            ("audio_encoder", "normalize", True),
-            ("audio_encoder", "chunk_length_s", 1.0),
-            ("audio_encoder", "codebook_dim", 7),
-            ("audio_encoder", "codebook_size", 128),
-            ("audio_encoder", "trim_right_ratio", 0.5),
-            ("decoder", "num_attention_heads", 5),
-            ("decoder", "num_attention_heads", 0),
-            ("decoder", "activation_function", "tanh"),
-            ("decoder", "audio_channels", 3),
-            ("decoder", "num_codebooks", 3),
-            ("decoder", "hidden_size", "large"),
-            ("decoder", "hidden_size", None),
-            ("audio_encoder", "upsampling_ratios", 8),
-            ("audio_encoder", "upsampling_ratios", []),
-            ("audio_encoder", "target_bandwidths", []),
-            ("audio_encoder", "sampling_rate", 0),
-            ("text_encoder", "num_heads", -4),
+            (
+                "text_encoder",
+                "feed_forward_proj",
+                "gated-swish",
+                "feed_forward_proj 'gated-swish' is not known",
+            ),
+            ("text_encoder", "num_heads", -4, "text_encoder.num_heads cannot be -4"),
+            ("text_encoder", "eos_token_id", 40_000, "eos_token_id and pad_token_id must be below"),
+            ("audio_encoder", "norm_type", "time_group_norm", "norm_type 'time_group_norm' is not supported"),
+            ("audio_encoder", "pad_mode", "replicate", "pad_mode 'replicate' is not supported"),
+            ("audio_encoder", "normalize", True, "normalise or work in chunks"),
+            ("audio_encoder", "chunk_length_s", 1.0, "normalise or work in chunks"),
+            ("audio_encoder", "codebook_dim", 7, "codebook_dim must equal hidden_size"),
+            ("audio_encoder", "codebook_size", 128, "128 codes a book"),
+            ("audio_encoder", "audio_channels", 2, "audio_channels must be 1"),
+            ("audio_encoder", "trim_right_ratio", 0.5, "needs causal convolutions"),
+            ("audio_encoder", "upsampling_ratios", 8, "upsampling_ratios cannot be 8"),
+            ("audio_encoder", "upsampling_ratios", [], "upsampling_ratios cannot be"),
+            ("audio_encoder", "target_bandwidths", [], "target_bandwidths cannot be"),
+            ("audio_encoder", "target_bandwidths", [0.6], "2 codebooks a channel"),
+            ("audio_encoder", "sampling_rate", 0, "sampling_rate cannot be 0"),
+            ("decoder", "num_attention_heads", 5, "no multiple of 5 heads"),
+            ("decoder", "num_attention_heads", 0, "num_attention_heads cannot be 0"),
+            ("decoder", "activation_function", "tanh", "activation_function 'tanh' is not known"),
+            ("decoder", "audio_channels", 4, "audio_channels must be 1 or 2"),
+            ("decoder", "bos_token_id", 5_000, "bos_token_id and pad_token_id must be at most"),
+            ("decoder", "hidden_size", "large", "hidden_size cannot be 'large'"),
+            ("decoder", "hidden_size", None, "hidden_size cannot be None"),
         ],
     )
     def test_values_that_cannot_be(
-        self, folder: Path, edit_json: Edit, part: str, key: str, value: Any
+        self, folder: Path, edit_json: Edit, part: str, key: str, value: Any, sentence: str
     ) -> None:
         edit_json(folder / "config.json", lambda values: values[part].update({key: value}))
-        with pytest.raises(CheckpointError):
-            MusicGen.from_pretrained(folder)
+        with pytest.raises(CheckpointError, match=rf"^config\.json: .*{re.escape(sentence)}"):
+            load_config(folder)
+
+    def test_an_odd_width_and_books_that_channels_cannot_share(self) -> None:
+        with pytest.raises(CheckpointError, match="must be even"):
+            DecoderConfig(hidden_size=33, num_attention_heads=3)
+        with pytest.raises(CheckpointError, match="shared evenly"):
+            DecoderConfig(audio_channels=2, num_codebooks=3)
+
+    def test_settings_of_another_kind(self, folder: Path) -> None:
+        for content in ('{"temperature": "hot"}', '{"top_k": [1]}', '{"top_k": Infinity}', '{"top_p": 5}'):
+            (folder / "generation_config.json").write_text(content)
+            with pytest.raises(CheckpointError, match=r"^generation_config\.json: "):
+                MusicGen.from_pretrained(folder)
+
+    def test_a_tokenizer_of_another_model(self, folder: Path) -> None:
+        with pytest.raises(CheckpointError, match="the text encoder knows 5"):
+            load_tokenizer(folder, 1, most=5)
 
     def test_unknown_keys_are_a_newer_writers_business(self, folder: Path, edit_json: Edit) -> None:
         edit_json(folder / "config.json", lambda values: values["decoder"].update(new_thing=1))

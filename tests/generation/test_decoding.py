@@ -8,6 +8,7 @@ import pytest
 
 from generation import decoding
 from generation.backend import backend_name
+from generation.codec_stream import CodecStream
 from generation.config import EncodecConfig
 from generation.decoding import decode_clip, decode_clips
 from generation.encodec import Encodec
@@ -45,3 +46,31 @@ def test_memory_bounds_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     for gigabytes, most in ((1, 1), (16, 2), (80, 16), (140, 32), (1000, 32)):
         monkeypatch.setattr(decoding.batching, "device_memory", lambda gb=gigabytes: gb * 10**9)
         assert decoding._room(10) == most
+
+
+def test_long_clips_are_decoded_in_pieces(codec: Encodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or memory would grow with them."""
+    monkeypatch.setattr(decoding, "_PIECE_SECONDS", {})
+    monkeypatch.setattr(decoding, "_LONGEST_PIECE", 0.1)
+    sizes: list[int] = []
+    feed = CodecStream.feed
+
+    def fed(stream: CodecStream, codes: mx.array, *, last: bool = False) -> mx.array:
+        sizes.append(codes.shape[2])
+        return feed(stream, codes, last=last)
+
+    monkeypatch.setattr(CodecStream, "feed", fed)
+    config = EncodecConfig.tiny()
+    codes = list(np.random.default_rng(1).integers(0, config.codebook_size, (2, config.num_quantizers, 9)))
+    whole = np.array(codec.decode(mx.array(codes[0])[None]))[0, :, 0]
+    np.testing.assert_allclose(decode_clip(codec, config, codes[0], 1), whole, atol=CLOSE)
+    assert sizes == [5, 4]
+    decode_clips(codec, config, codes, 1, rows=2)
+    assert sizes == [5, 4] * 3
+
+
+def test_a_clip_that_is_kept_keeps_no_other(codec: Encodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_room", lambda _seconds: 4)
+    config = EncodecConfig.tiny()
+    codes = list(np.zeros((4, config.num_quantizers, 9), np.int32))
+    assert all(clip.base is None for clip in decode_clips(codec, config, codes, 1, rows=4))

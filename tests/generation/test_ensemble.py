@@ -43,10 +43,15 @@ def test_the_weight_decides_who_is_heard(tiny_model: MusicGen, other: MusicGen) 
     assert (codes(tiny_model) != codes(other)).any()
 
 
+@pytest.mark.parametrize("quick", [True, False])
 def test_logits_are_the_weighted_sum(
-    tiny_model: MusicGen, other: MusicGen, monkeypatch: pytest.MonkeyPatch
+    tiny_model: MusicGen, other: MusicGen, quick: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[np.ndarray] = []
+    models = (tiny_model, other, Ensemble([tiny_model, other], [1, 3]))
+    if not quick:  # as on GPUs
+        for model in (tiny_model, other):
+            monkeypatch.setattr(model.parts.decoder, "cpu_steps", False)
 
     place = cpu_loop if tiny_model.parts.decoder.cpu_steps else compose
     choose = place.choose
@@ -56,7 +61,7 @@ def test_logits_are_the_weighted_sum(
         return choose(logits, *rest)
 
     monkeypatch.setattr(place, "choose", record)
-    for model in (tiny_model, other, Ensemble([tiny_model, other], [1, 3])):
+    for model in models:
         codes(model, max_steps=4)
     first, second, mixed = seen[0], seen[4], seen[8]
     np.testing.assert_allclose(mixed, 0.25 * first + 0.75 * second, atol=1e-4)

@@ -364,3 +364,27 @@ def test_a_stream_plays_what_is_composed(players: Path, tiny_model: MusicGen) ->
     player.finish()
     (whole,) = tiny_model.compose(["calm piano"], duration=1.5, seeds=[3])
     assert np.abs(heard(players).astype(int) - to_int16(whole.audio)).max() <= 1
+
+
+def test_an_error_while_it_plays_ends_the_program(players: Path) -> None:
+    """Or it would wait for more until this process ends."""
+    install(players, "mpv", f"echo $$ > {players}/pid; exec /bin/sleep 60")
+    player = LivePlayer(RATE)
+    player.feed(noise(0.1))
+    while not (players / "pid").exists() or not (players / "pid").read_text():
+        time.sleep(0.02)
+    player.feed(np.full(100, np.nan, np.float32))
+    with pytest.raises(AudioError, match="no numbers"):
+        player.finish()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((players / "pid").read_text()), 0)
+
+
+def test_a_player_that_crashes_leaves_it_to_the_next(players: Path) -> None:
+    install(players, "mpv", "kill -SEGV $$")
+    recorder(players, "aplay")
+    player = LivePlayer(RATE)
+    sound = noise(0.2)
+    player.feed(sound)
+    player.finish()
+    np.testing.assert_array_equal(heard(players), to_int16(sound))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -19,7 +20,8 @@ from generation.config import DecoderConfig, MelodyConfig
 from generation.decoder import Block, MusicGenDecoder
 from generation.delay import UNKNOWN, DelayPattern
 from generation.portable_kernels import Text
-from generation.quick_steps import suits
+from generation.quantise import quantise
+from generation.quick_steps import _LastQueued, suits
 from generation.sampling import SamplingSettings
 
 TEXT_DIM = 32
@@ -127,6 +129,40 @@ def test_two_runs_take_turns(decoder: MusicGenDecoder) -> None:
         rest, whole = (future.result() for future in waiting)
     np.testing.assert_array_equal(np.concatenate([first, rest]), alone)
     np.testing.assert_array_equal(whole, alone)
+
+
+def test_another_run_waits_for_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two kernels whose blocks wait for each other must not share the device."""
+    waited: list[mx.array] = []
+    monkeypatch.setattr(mx, "eval", waited.append)
+    last, made = _LastQueued(), [mx.full((1,), i) for i in range(4)]
+    for run, tokens in zip(("one", "one", "other", "one"), made, strict=True):
+        last.queue(run, lambda own=tokens: (own, own))
+    assert [int(tokens.item()) for tokens in waited] == [1, 2]
+
+
+def test_what_the_kernels_are_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mx, "default_device", lambda: mx.Device(mx.gpu))
+    monkeypatch.setattr(mx.metal, "is_available", lambda: False)
+    config = DecoderConfig(hidden_size=256, num_hidden_layers=1, num_attention_heads=4, ffn_dim=1024)
+
+    def fits(
+        settings: SamplingSettings = SETTINGS["sampled"], *, dtype: mx.Dtype = mx.float16, **changes: Any
+    ) -> bool:
+        made = MusicGenDecoder(dataclasses.replace(config, **changes), text_dim=TEXT_DIM)
+        made.set_dtype(dtype)
+        return suits(made, [], settings)
+
+    assert fits()
+    assert fits(dtype=mx.bfloat16)
+    assert not fits(dtype=mx.float32)
+    assert not fits(activation_function="relu")
+    assert not fits(num_attention_heads=8)
+    assert not fits(SamplingSettings(top_p=0.9))
+    quantised = MusicGenDecoder(config, text_dim=TEXT_DIM)
+    quantised.set_dtype(mx.float16)
+    quantise(quantised, 8)
+    assert not suits(quantised, [], SETTINGS["sampled"])
 
 
 def test_the_cpu_does_without_them(decoder: MusicGenDecoder) -> None:
