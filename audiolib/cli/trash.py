@@ -43,7 +43,7 @@ def trash_command(context: click.Context, library_path: Path | None, as_json: bo
 @json_option
 def list_command(library_path: Path | None, as_json: bool) -> None:
     """List the clips in the trash, the last removed first."""
-    _show(_library(library_path), as_json=_json(as_json))
+    _show(_library(library_path), as_json=_wants_json(as_json))
 
 
 @trash_command.command("restore", short_help="Bring clips back.")
@@ -61,7 +61,7 @@ def restore_command(
     if names == []:
         return
     for clip in open_library(_library(library_path)).restore(names):
-        if _json(as_json):
+        if _wants_json(as_json):
             output.json_line(clip.to_json())
         else:
             output.result(f"back: {output.plain(clip.title)}  {output.short_path(clip.path)}")
@@ -76,7 +76,7 @@ def restore_command(
 @json_option
 def empty_command(older_than: timedelta | None, yes: bool, library_path: Path | None, as_json: bool) -> None:
     """Delete what is in the trash, for good."""
-    as_json = _json(as_json)
+    as_json = _wants_json(as_json)
     library = open_library(_library(library_path))
     waiting = library.trash(older_than=older_than)
     if waiting and not yes:
@@ -96,8 +96,8 @@ def _library(path: Path | None) -> Path | None:
     return path or (parent.params.get("library_path") if parent else None)
 
 
-def _json(asked: bool) -> bool:
-    """And so may `--json`."""
+def _wants_json(asked: bool) -> bool:
+    """So may `--json`."""
     parent = click.get_current_context().parent
     return asked or bool(parent and parent.params.get("as_json"))
 
