@@ -206,7 +206,7 @@ class LibraryFolder:
             for name in names:
                 if _may_be_sidecar(name) and ID_PATTERN.fullmatch(name, endpos=_ID_LENGTH):
                     clip_id = name[:_ID_LENGTH]
-                    # Of two the one in the usual place, as for `sidecar_path`.
+                    # People copy files: of two the one in the usual place counts, as for `sidecar_path`.
                     if clip_id not in folders or folder == str(self.month_folder(clip_id)):
                         folders[clip_id] = folder
         return folders

@@ -118,8 +118,8 @@ def clips_of_lines(folder: LibraryFolder, keys: Iterable[str]) -> dict[str, Side
 def _adopt(folder: LibraryFolder, wanted: set[str]) -> None:
     """Complete the clips of these lines whose audio was written and whose sidecar was not.
 
-    Unlike `index`, however young they are: where another process is at this very clip, its sidecar is kept or
-    replaced by one that says the same.
+    Unlike `index`, however young they are: where another process is at this very clip, both write the same, and
+    a sidecar that is there by then is kept.
     """
     from audiolib.checking.survey import survey
     from audiolib.recovery import line_of, restore_sidecar

@@ -79,7 +79,7 @@ def sweep_temporaries(folder: LibraryFolder) -> int:
 def restore_sidecar(
     folder: LibraryFolder, audio: Path, clip_id: str, *, row: "IndexRow | None" = None, foreign: bool = False
 ) -> Sidecar | None:
-    """Write a clip's sidecar again; one that is there and damaged is kept beside it under another name.
+    """Write a clip's sidecar again; a damaged one is kept beside it under another name, a readable one stays.
 
     Args:
         folder: The library.
@@ -123,7 +123,7 @@ def restore_sidecar(
     line = {LINE_KEY: comment[LINE_KEY]} if recipe and not foreign and LINE_KEY in comment else {}
     more = {**measured, **(waiting() if clip.transcript is None else _segments(row)), **line}
     with folder.lock():
-        if (there := _written_meanwhile(path)) is not None:
+        if (there := _readable(path)) is not None:  # written, perhaps edited, while the audio was measured
             return there
         keep_aside(path)
         crashpoint("repair.kept-aside")
@@ -174,8 +174,7 @@ def keep_aside(path: Path) -> Path | None:
     return None
 
 
-def _written_meanwhile(path: Path) -> Sidecar | None:
-    """A sidecar that its own process finished, and people may have edited, while the audio was measured."""
+def _readable(path: Path) -> Sidecar | None:
     try:
         return read_sidecar(path)
     except (LibraryError, OSError):
