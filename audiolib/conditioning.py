@@ -153,7 +153,8 @@ class Conditioner:
             conditions = replace(conditions, given=given, continued_from=recipe.continued_from)
         if recipe.melody_from is not None and again.melody is None:
             melody = None if stored is None else stored.melody
-            if melody is None:
+            chroma = model.config.melody
+            if melody is None or (chroma is not None and (melody >= chroma.num_chroma).any()):
                 raise _lost(sidecar, "melody")
             conditions = replace(conditions, melody=melody, melody_from=recipe.melody_from)
         return conditions

@@ -23,6 +23,7 @@ _GROUP_BYTES: Final = 32 << 20
 _GROUP_ROWS: Final = 100
 _SHARD_BYTES: Final = 500 << 20
 MAX_FILE_BYTES: Final = 1 << 30  # one value of a column is held whole, by writers and by readers
+_NEEDED: Final = frozenset({"audio", "id", "sha256"})  # to know which clips are there
 _SHARD: Final = re.compile(r"train-(\d{5,})\.parquet")
 
 
@@ -138,7 +139,7 @@ def read_rows(root: Path) -> Iterator[dict[str, Any]]:
         root: The export's folder.
 
     Raises:
-        InvalidInputError: A shard is damaged, or none of ours.
+        InvalidInputError: A shard is damaged, or something else under its name.
         OSError: A shard cannot be read.
     """
     import pyarrow as pa
@@ -148,12 +149,15 @@ def read_rows(root: Path) -> Iterator[dict[str, Any]]:
     for shard in _shards(root / DATA_FOLDER):
         try:
             with pq.ParquetFile(shard) as file:
+                if missing := _NEEDED - set(file.schema_arrow.names):
+                    raise TypeError(f"it has no {', '.join(sorted(missing))}")
                 for batch in file.iter_batches(batch_size=1_000, columns=columns):
                     for row in batch.to_pylist():
                         yield {FILE_NAME: row.pop("audio")["path"], **row}
         except (pa.ArrowInvalid, KeyError, TypeError) as error:
             raise InvalidInputError(
-                f"{shard} is damaged or none of ours ({error}). Remove it and run this again: its clips are added."
+                f"{shard} is damaged, or no export of ours ({error}). Remove it and run this again: the clips that "
+                "are missing are added."
             ) from error
 
 
