@@ -1,7 +1,7 @@
 """How far the making of clips is, told to whoever wants to know."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from audiolib.requests import Progress
 
@@ -43,3 +43,16 @@ def reporter(
     return lambda done, total: progress(
         ClipProgress(prompt=prompt, number=number, clips=clips, done=done, total=total, together=together)
     )
+
+
+def shifted(progress: OnProgress | None, before: int, clips: int) -> OnProgress | None:
+    """Return the progress of some clips as a part of all that were asked for.
+
+    Args:
+        progress: Who wants to know.
+        before: How many clips come before these.
+        clips: How many there are in all.
+    """
+    if progress is None:
+        return None
+    return lambda at: progress(replace(at, number=at.number + before, clips=clips))

@@ -27,8 +27,8 @@ class LibraryBase:
     ) -> None:
         self.settings = load_settings() if settings is None else settings
         if self.settings.models is not None:
-            # `generation` knows no settings: it looks for checkpoints where this variable says. The environment has won
-            # over the file in `load_settings` already; of two libraries with other settings the last one's count.
+            # `generation` knows no settings: it looks for checkpoints where this variable says, for the whole process.
+            # So of two libraries with folders of their own, the one that was opened last says where.
             os.environ["AUDIOLIB_MODELS"] = str(self.settings.models)
         root = find_library(None if path is None else Path(path), self.settings)
         self._folder = LibraryFolder(root, lock_timeout=self.settings.lock_timeout)

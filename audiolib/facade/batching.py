@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -13,7 +12,7 @@ from audiolib.facade.base import LibraryBase
 from audiolib.folder import LAST
 from audiolib.lines import BatchOutcome, clips_of_lines, line_keys
 from audiolib.outputs import Destination
-from audiolib.progress import OnProgress
+from audiolib.progress import OnProgress, shifted
 from audiolib.promptfiles import BatchLine, read_prompt_file
 from audiolib.requests import GenerationOptions, GenerationRequest
 from audiolib.sidecars import Sidecar
@@ -106,7 +105,7 @@ class Batching(LibraryBase):
             return
         order = [missing[place] for place in by_batch([checked[number] for number in missing])]
         failures: list[BatchOutcome] = []
-        report = _shifted(progress, len(lines) - len(missing), len(lines))
+        report = shifted(progress, len(lines) - len(missing), len(lines))
         stored = self._studio.store_all(
             [checked[number] for number in order],
             index=index,
@@ -252,13 +251,6 @@ def _check_places(
             f"{_where(line)}its own 'output' is {line.output}, so nothing would be written to {file}. "
             "Leave one of them out."
         )
-
-
-def _shifted(progress: OnProgress | None, present: int, clips: int) -> OnProgress | None:
-    """The progress of what is made as a part of all that was asked for."""
-    if progress is None:
-        return None
-    return lambda at: progress(replace(at, number=at.number + present, clips=clips))
 
 
 def _collector(failures: list[BatchOutcome], lines: Sequence[BatchLine]) -> Callable[[int, Exception], None]:

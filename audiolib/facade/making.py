@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -11,7 +10,7 @@ from audiolib.clip import Clip
 from audiolib.errors import InvalidInputError
 from audiolib.facade.base import LibraryBase
 from audiolib.outputs import Destination
-from audiolib.progress import OnProgress, reporter
+from audiolib.progress import OnProgress, reporter, shifted
 from audiolib.requests import GenerationOptions, GenerationRequest, VariationOptions
 from audiolib.reuse import REUSE_SCORE, Reuse, ReusedOrMade, Wish
 from audiolib.studio import variation_of
@@ -209,10 +208,10 @@ class Making(LibraryBase):
         ]
         used: set[str] = set()
         with _speaker(play) as speaker:
-            for number, wish in enumerate(wishes, start=1):
+            for number, wish in enumerate(wishes):
                 found = reuse.find(wish, without=used)
                 if found is None:
-                    report = _shifted(progress, number, len(wishes))
+                    report = shifted(progress, number, len(wishes))
                     with reuse.alone(wish):
                         found = reuse.find(wish, without=used) or self._made(wish, report, speaker)
                 used.add(found.clip.id)
@@ -312,10 +311,3 @@ def _speaker(play: bool) -> "Iterator[Speaker | None]":
         yield speaker
     finally:
         speaker.stop()
-
-
-def _shifted(progress: OnProgress | None, number: int, clips: int) -> OnProgress | None:
-    """One clip's progress as that of clip `number` of `clips`."""
-    if progress is None:
-        return None
-    return lambda at: progress(replace(at, number=number, clips=clips))
