@@ -244,7 +244,11 @@ def _check_text(value: str | None, name: str) -> None:
 
 
 def _check_range(bounds: Range | None, name: str) -> None:
-    if bounds is not None and not bounds[0] <= bounds[1]:
+    if bounds is None:
+        return
+    if math.isnan(bounds[0]) or math.isnan(bounds[1]):
+        raise InvalidQueryError(f"The {name} to look for is no number. Give one, like 10.")
+    if not bounds[0] <= bounds[1]:
         raise InvalidQueryError(
             f"The {name} from {bounds[0]:g} to {bounds[1]:g} is no range: put the lower number first."
         )

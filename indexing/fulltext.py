@@ -1,4 +1,4 @@
-"""A query's words looked up in LanceDB's full text index: phrases, typos, and what is not wanted."""
+"""A query's words looked up in LanceDB's full text index: phrases and typos."""
 
 import math
 from collections import Counter
@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from indexing.candidates import Candidates
 from indexing.keywords import STOP_WORDS, TEMPO_REACH, Document, Words, fold, is_misspelt, spellings, stem
+from indexing.unwanted import objections
 
 if TYPE_CHECKING:
     from lancedb.query import FullTextQuery
 
-# What a clip's match is worth that has something unwanted, or that says that it has not got it.
-UNWANTED_FACTOR: Final = 0.25
-DENIED_FACTOR: Final = 1.2
 # What a corrected word is worth beside an exact one.
 CORRECTED_WORTH: Final = 0.8
 # What a small word, "in" or "the", is worth beside one that tells clips from one another.
@@ -26,8 +24,6 @@ _MOST_CORRECTED: Final = 6
 _CORRECTIONS: Final = 4
 _SAMPLE: Final = 40
 _FEW: Final = 20
-# Stems of what documents sum up as "drums" or "no drums", from how percussive the sound is.
-_PERCUSSION: Final = ("drum", "beat", "percussion")
 _COLUMN: Final = "document"
 
 
@@ -118,45 +114,13 @@ def find_words(rows: Candidates, words: Words, *, limit: int) -> KeywordMatches:
         corrected = [other for word in sought for other in corrections.get(word, (word,))]
         found = rows.with_words(_query(words, corrected), limit)
     read = rows.documents(id for id, _ in found)
-    scored = [(id, score, score * fitness(words, read.get(id))) for id, score in found]
+    scored = [(id, score, score * objections(words, read.get(id)).factor) for id, score in found]
     scored.sort(key=lambda row: (-row[2], row[0]))
     return KeywordMatches(
         ranking=tuple((id, score) for id, score, _ in scored),
         worth=tuple(worth for _, _, worth in scored),
         corrections=corrections,
     )
-
-
-def fitness(words: Words, document: Document | None) -> float:
-    """A factor by what is not wanted: less for a clip that has it, more for one that says it has not."""
-    if document is None:
-        return 1.0
-    factor = 1.0
-    sought = {stem(word) for run in words.sought for word in run}
-    for run in words.unwanted:
-        # What the query asks for itself is not meant: "hand percussion without drums".
-        general = [(word,) for word in _PERCUSSION if word not in sought] if _is_percussion(run) else []
-        if document.says(run):
-            factor *= UNWANTED_FACTOR
-        elif document.denies(run):
-            factor *= DENIED_FACTOR
-        elif len(run) == 1 and any(map(document.says, general)):
-            factor *= UNWANTED_FACTOR
-        elif any(map(document.denies, general)):
-            factor *= DENIED_FACTOR
-    # "No drums" has the word and not the thing.
-    if (
-        document.denials
-        and not words.unwanted
-        and any(document.denies(run) and not document.says(run) for run in words.sought)
-    ):
-        factor *= UNWANTED_FACTOR
-    return factor
-
-
-def _is_percussion(run: Sequence[str]) -> bool:
-    """Whether "no drums" says that there is no such thing either: a beat, live drums, a drum machine."""
-    return any(stem(word) in _PERCUSSION for word in run)
 
 
 def _match(text: str, **options: int) -> "FullTextQuery":

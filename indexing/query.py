@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from indexing.candidates import Candidates
 from indexing.errors import InvalidQueryError
 from indexing.filters import Filters, parse_bpm, parse_key, parse_loudness, parse_range
-from indexing.fulltext import KeywordMatches, find_words, fitness
+from indexing.fulltext import KeywordMatches, find_words
 from indexing.keywords import Document, Words, read_words, text_to_avoid, text_to_embed
+from indexing.unwanted import objections
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +64,10 @@ class Explanation:
         matched: The query's words that it has; `guintar -> guitar` where a letter was taken for a typo.
         bm25: How well its words match, by LanceDB's full text search; only to be compared within one search.
         fused: What the hits of a hybrid search are ordered by.
+        unwanted: What it has and the query does not want.
+        lacks: What it says it has not, as the query wants it.
+        denied: What it says it has not, though the query asks for it.
+        likeness: Cosine of its document and what is not wanted, where the order goes by it.
     """
 
     semantic_rank: int | None = None
@@ -71,6 +76,10 @@ class Explanation:
     matched: tuple[str, ...] = ()
     bm25: float | None = None
     fused: float | None = None
+    unwanted: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    likeness: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +155,7 @@ class _Search:
         unwanted: "np.ndarray | None",
     ) -> None:
         self._words, self._unwanted = words, unwanted
+        self._alike: dict[str, float] = {}
         self._rows = Candidates(index, vector, filters.expression())
 
     def by_meaning(self, limit: int, offset: int) -> list[Hit]:
@@ -205,15 +215,14 @@ class _Search:
             if id in fused:
                 share = coverage.get(id, 0.0) ** _SHARE_POWER
                 fused[id] += trust * share * _reciprocal(place, _WORDS_CONSTANT)
-        alike = {} if self._unwanted is None else self._rows.likeness(self._unwanted, candidates)
-        return {
-            id: value * self._fitness(documents.get(id), alike.get(id, 0.0)) for id, value in fused.items()
-        }
+        if self._unwanted is not None:
+            self._alike = self._rows.likeness(self._unwanted, candidates)
+        return {id: value * self._fitness(id, documents.get(id)) for id, value in fused.items()}
 
-    def _fitness(self, document: Document | None, likeness: float) -> float:
+    def _fitness(self, id: str, document: Document | None) -> float:
         """By what is not wanted: less for a clip that has it or is like it, more for one that says it has not."""
-        said = fitness(self._words, document)
-        return said if said > 1 else said * (1 - max(0.0, likeness))
+        said = objections(self._words, document).factor
+        return said if said > 1 else said * (1 - max(0.0, self._alike.get(id, 0.0)))
 
     def _trust(self, best: float) -> float:
         """How far the ranking by words is to be trusted, 0 to 1, by the best share of the query in one clip."""
@@ -229,13 +238,18 @@ class _Search:
         for id in ids:
             cosine = similarity.get(id)
             matched = matches.matched(self._words, documents[id]) if id in documents else ()
-            hits.append(
-                Hit(
-                    id=id,
-                    score=None if cosine is None else min(1.0, max(0.0, cosine)),
-                    why=replace(why[id], similarity=cosine, matched=matched),
-                )
+            said = objections(self._words, documents.get(id))
+            reasons = replace(
+                why[id],
+                similarity=cosine,
+                matched=matched,
+                unwanted=said.has,
+                lacks=said.lacks,
+                denied=said.denied,
+                likeness=None if said.factor > 1 else self._alike.get(id),
             )
+            score = None if cosine is None else min(1.0, max(0.0, cosine))
+            hits.append(Hit(id=id, score=score, why=reasons))
         return hits
 
 

@@ -58,17 +58,29 @@ def reason(why: "Explanation") -> str:
     Args:
         why: The explanation.
     """
-    if why.similarity is None:
-        meaning = "meaning: not compared"
-    elif why.semantic_rank is None:
-        meaning = f"meaning: not among the nearest ({why.similarity:.2f})"
-    else:
-        meaning = f"meaning: {_ordinal(why.semantic_rank)} nearest ({why.similarity:.2f})"
-    quoted = [f"'{word}'" for word in why.matched]
-    listed = " and ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
-    words = f"{listed} match{'es' if len(quoted) == 1 else ''}" if quoted else "none match"
+    matches = "matches" if len(why.matched) == 1 else "match"
+    words = f"{_listed(why.matched)} {matches}" if why.matched else "none match"
     place = "" if why.keyword_rank is None else f", {_ordinal(why.keyword_rank)} by words"
-    return f"{meaning}; words: {words}{place}"
+    parts = [f"meaning: {_meaning(why)}", f"words: {words}{place}"]
+    parts += [f"has {_listed(why.unwanted)}, not wanted"] if why.unwanted else []
+    parts += [f"says it has no {_listed(lacking)}" for lacking in (why.lacks, why.denied) if lacking]
+    if why.likeness is not None and why.likeness > 0:
+        parts.append(f"like what is not wanted: {why.likeness:.2f}")
+    return "; ".join(parts)
+
+
+def _meaning(why: "Explanation") -> str:
+    if why.similarity is None:
+        return "not compared"
+    if why.semantic_rank is not None:
+        return f"{_ordinal(why.semantic_rank)} nearest ({why.similarity:.2f})"
+    # Words alone rank nobody by meaning.
+    return f"{why.similarity:.2f}" if why.fused is None else f"not among the nearest ({why.similarity:.2f})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return " and ".join(filter(None, [", ".join(quoted[:-1]), *quoted[-1:]]))
 
 
 def _ordinal(number: int) -> str:

@@ -113,7 +113,16 @@ class TestCommand:
             ),
             (
                 Explanation(keyword_rank=11, similarity=-0.02, matched=("a", "b", "c -> d"), bm25=1.0),
-                "meaning: not among the nearest (-0.02); words: 'a', 'b' and 'c -> d' match, 11th by words",
+                "meaning: -0.02; words: 'a', 'b' and 'c -> d' match, 11th by words",
+            ),
+            (
+                Explanation(similarity=0.2, fused=0.1, unwanted=("drums", "choir"), likeness=0.314),
+                "meaning: not among the nearest (0.20); words: none match; has 'drums' and 'choir', not wanted; "
+                "like what is not wanted: 0.31",
+            ),
+            (
+                Explanation(semantic_rank=1, similarity=0.5, lacks=("drums",)),
+                "meaning: 1st nearest (0.50); words: none match; says it has no 'drums'",
             ),
             (
                 Explanation(keyword_rank=23, matched=("a",)),

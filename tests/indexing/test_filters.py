@@ -345,6 +345,12 @@ def test_whatever_is_typed_is_read_or_refused(text: str) -> None:
             assert str(error).isprintable()  # noqa: PT017
 
 
+@pytest.mark.parametrize("asked", [{"min_duration": math.nan}, {"bpm": (80, math.nan)}, {"rating": math.nan}])
+def test_what_is_no_number(asked: dict[str, Any]) -> None:
+    with pytest.raises(InvalidQueryError, match="no number"):
+        Filters(**asked)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(clips=st.lists(CLIPS, min_size=8, max_size=20))
 def test_facets_of_earlier_tables_are_the_same(folder: Path, clips: list[dict[str, Any]]) -> None:

@@ -297,6 +297,26 @@ def test_what_is_asked_for_is_not_unwanted(tmp_path: Path, row: Callable[..., In
     assert keyword(index, "beat without drums")[0] == "beat"
 
 
+def test_a_hit_says_what_it_has_of_what_is_not_wanted(tmp_path: Path, row: Callable[..., IndexRow]) -> None:
+    made = ClipIndex(tmp_path / "index")
+    texts = {"drums": "oboe, drums", "none": "oboe, no drums", "open": "oboe, warm", "scary": "oboe, dark"}
+    unlike = vector(60)
+    made.upsert([row(id, document=text, vector=vector(10 * n)) for n, (id, text) in enumerate(texts.items())])
+    for mode in MODES:
+        hits = search(made, "oboe without drums", QUERY, mode=mode, unwanted=unlike)
+        why = {hit.id: hit.why for hit in hits}
+        assert {id: w.unwanted for id, w in why.items() if w.unwanted} == {"drums": ("drums",)}
+        assert {id: w.lacks for id, w in why.items() if w.lacks} == {"none": ("drums",)}
+        assert not any(w.denied for w in why.values())
+        told = {id for id, w in why.items() if w.likeness is not None}
+        assert told == ({"drums", "open", "scary"} if mode == "hybrid" else set())
+    (hit, *_) = [hit for hit in search(made, "oboe drums", QUERY) if hit.id == "none"]
+    assert hit.why.denied == ("drums",)
+    assert [hit.why.lacks for hit in search(made, "no drums", QUERY, mode="keyword") if hit.id == "none"] == [
+        ("drums",)
+    ]
+
+
 def test_pages_by_words_join_where_something_is_unwanted(
     tmp_path: Path, row: Callable[..., IndexRow]
 ) -> None:
