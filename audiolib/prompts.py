@@ -11,6 +11,7 @@ MAX_PROMPT_CHARACTERS: Final = 2_000
 _MAX_TAG_CHARACTERS: Final = 4_000
 _MAX_TITLE_CHARACTERS: Final = 80
 _MAX_SLUG_CHARACTERS: Final = 40
+_LEAVE_OUT: Final = "Write it, or leave it out."
 
 
 def clean_prompt(text: str, *, what: str = "prompt") -> str:
@@ -29,7 +30,9 @@ def clean_prompt(text: str, *, what: str = "prompt") -> str:
         raise InvalidInputError(f"The {what} holds a NUL character. Remove it.")
     cleaned = unicodedata.normalize("NFC", text).strip()
     if not cleaned:
-        raise InvalidInputError(f"The {what} is empty. Say in a few words what you want, like 'calm piano'.")
+        wished = what in ("prompt", "query")
+        way_out = "Say in a few words what you want, like 'calm piano'." if wished else _LEAVE_OUT
+        raise InvalidInputError(f"The {what} is empty. {way_out}")
     if len(cleaned) > MAX_PROMPT_CHARACTERS:
         raise InvalidInputError(
             f"The {what} has {len(cleaned):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are read. "

@@ -98,8 +98,8 @@ def test_transcribing_never_fails_the_add(cli: Run, tmp_path: Path) -> None:
     ("arguments", "code", "reason"),
     [
         (["add"], 2, "PATH"),
-        (["add", "a.wav", "--title", " "], 2, "The title is empty"),
-        (["add", "a.wav", "--tag", ""], 2, "The tag is empty"),
+        (["add", "a.wav", "--title", " "], 2, "The title is empty. Write it, or leave it out."),
+        (["add", "a.wav", "--tag", ""], 2, "The tag is empty. Write it, or leave it out."),
         (["add", "a.wav", "--prompt", "x" * 2_001], 2, "2,001 characters"),
         (["add", "missing.wav"], 1, "missing.wav: It does not exist."),
         (["add", "a.wav", "--library", "file/library"], 1, "file"),
