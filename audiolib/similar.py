@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from audiolib.catalogue import Catalogue
 from audiolib.errors import InvalidInputError, LibraryError
+from audiolib.importing.reading import against_rate
 from audiolib.measuring import is_measured
 from audiolib.sidecars import Sidecar
 from audiolib.vectors import decode
@@ -58,15 +59,17 @@ class Listener:
         Raises:
             AudioError: It is no audio.
             OSError: It cannot be opened.
-            InvalidInputError: There is nothing to hear in it.
+            InvalidInputError: There is nothing to hear in it, or its sample rate makes no sense.
             EmbedderUnavailableError: The space's model is not on this machine.
         """
         from generation.stream import open_audio
         from indexing.analysis import Analyser
 
-        if self._asked is not None:
-            return self._hear(path)
         with open_audio(path) as stream:
+            if (sentence := against_rate(stream.sampling_rate)) is not None:
+                raise InvalidInputError(f"{path} cannot be compared. {sentence}")
+            if self._asked is not None:
+                return self._hear(path)
             analyser = Analyser(stream.sampling_rate, stream.channels)
             for block in stream.blocks():
                 analyser.feed(block)

@@ -143,6 +143,17 @@ def read_sound(path: Path, *, stopped: Callable[[], bool] = lambda: False) -> So
     )
 
 
+def against_rate(sampling_rate: int) -> str | None:
+    """Return why a sample rate is none that sound can be heard in, as a sentence; `None` where it is one.
+
+    Args:
+        sampling_rate: Hz.
+    """
+    if MIN_RATE <= sampling_rate <= MAX_RATE:
+        return None
+    return f"Its sample rate is {sampling_rate:,} Hz; {MIN_RATE:,} to {MAX_RATE:,} Hz are taken. Resample it first."
+
+
 def _read(file: BinaryIO) -> bytes:
     try:
         return file.read(_CHUNK_BYTES)
@@ -153,10 +164,8 @@ def _read(file: BinaryIO) -> bytes:
 def _check(container: str, sampling_rate: int, channels: int) -> None:
     if container not in CONTAINERS:
         raise NotAddedError(f"It is of the format {container}; WAV, FLAC, OGG, MP3 and AIFF are taken.")
-    if not MIN_RATE <= sampling_rate <= MAX_RATE:
-        raise NotAddedError(
-            f"Its sample rate is {sampling_rate:,} Hz; {MIN_RATE:,} to {MAX_RATE:,} Hz are taken. Resample it first."
-        )
+    if (sentence := against_rate(sampling_rate)) is not None:
+        raise NotAddedError(sentence)
     if channels > MAX_CHANNELS:
         raise NotAddedError(
             f"It has {channels} channels; at most {MAX_CHANNELS} are taken. Mix it down first."

@@ -99,6 +99,9 @@ def test_what_cannot_be_compared(stock: AudioLibrary, clips: list[Clip], tmp_pat
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(AudioError):
         stock.similar(file=tmp_path / "text.wav")
+    save_audio(tmp_path / "slow.wav", hiss(1), 1)
+    with pytest.raises(InvalidInputError, match=r"slow\.wav cannot be compared\. Its sample rate is 1 Hz"):
+        stock.similar(file=tmp_path / "slow.wav")
     with pytest.raises(InvalidInputError, match="Use 1 or more"):
         stock.similar(clips[0], limit=0)
     for arguments in ({}, {"clip": clips[0], "file": clips[0].path}):
