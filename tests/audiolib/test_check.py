@@ -56,6 +56,13 @@ def test_a_whole_library_is_clean(library: AudioLibrary) -> None:
     assert library.check(repair=True).findings == ()
 
 
+def test_what_changes_while_it_is_checked_is_no_damage(library: AudioLibrary, clips: list[Clip]) -> None:
+    def tag(done: int, total: int) -> None:
+        library.tag(clips[0], add=["jazz"])
+
+    assert library.check(progress=tag).findings == ()
+
+
 FAST = {lose_a_row, change_the_words, lose_a_data_file, break_the_sidecar, stop_a_removal}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from library_files import codes_of, codes_path, forget, make, recipe
 
 from audiolib import AudioLibrary, Clip, Destination, GenerationRequest, SoundFinish
 from audiolib.codes import StoredCodes, read_codes, write_codes
-from audiolib.conditioning import GIVEN_SECONDS, read_part
+from audiolib.conditioning import GIVEN_SECONDS, _frames_of, read_part
 from audiolib.errors import InvalidInputError, ReproductionError
 from generation.audio import load_audio, save_audio
 from generation.errors import GenerationError, InvalidRequestError
@@ -113,6 +114,14 @@ class TestContinuation:
         heard = MusicGen.from_pretrained("wide").encode(load_audio(clip.path)[0], RATE)
         np.testing.assert_array_equal(codes_of(wide).codes[:, :10], heard)
 
+    def test_codes_that_no_codebook_has_are_heard_from_the_sound(
+        self, library: AudioLibrary, clip: Clip
+    ) -> None:
+        write_codes(codes_path(clip), replace(codes_of(clip), codes=np.full((4, 10), 30_000, np.int16)))
+        longer = make(library, "happy rock", continue_from=clip.id, duration=0.5)
+        heard = MusicGen.from_pretrained("tiny").encode(load_audio(clip.path)[0], RATE)
+        np.testing.assert_array_equal(codes_of(longer).codes[:, :10], heard)
+
     def test_a_file_is_encoded(self, library: AudioLibrary, tone: Path) -> None:
         longer = make(library, "happy rock", continue_from=tone, continue_seconds=0.3, duration=0.5)
         made_with = recipe(library, longer)
@@ -137,6 +146,11 @@ class TestContinuation:
         (checked,) = library._studio.check_all(requests)
         assert checked.continue_seconds == GIVEN_SECONDS
         assert checked.duration == 30.0  # one window
+
+    def test_no_more_is_given_than_a_clip_may_have(self, tmp_path: Path) -> None:
+        path = tmp_path / "long.wav"
+        save_audio(path, np.zeros(25 * 8_000, np.float32), 8_000)
+        assert _frames_of(path, 1e6, 5.0) == 5 * 50
 
     def test_without_a_library_files_are_gone_on_from(
         self, library: AudioLibrary, tone: Path, tmp_path: Path
@@ -222,6 +236,12 @@ class TestMelody:
         with pytest.raises(ReproductionError, match="The melody was kept with the codes"):
             library.reproduce(made.id)
 
+    def test_one_that_is_damaged_is_told(self, library: AudioLibrary, tone: Path) -> None:
+        made = make(library, "calm", melody=tone, duration=SHORT, model="tune")
+        write_codes(codes_path(made), replace(codes_of(made), melody=np.full(10, 12, np.int16)))
+        with pytest.raises(ReproductionError, match="The melody was kept with the codes"):
+            library.reproduce(made.id)
+
     def test_other_models_say_so_before_they_are_loaded(self, library: AudioLibrary, clip: Clip) -> None:
         made = make(library, "calm", melody=clip.id, duration=SHORT, model="tune")
         with pytest.raises(GenerationError, match="follows no melody"):
@@ -292,3 +312,29 @@ class TestParts:
         for damaged in (first[:100], b"", b"PK"):
             (tmp_path / "a.codes.npz").write_bytes(damaged)
             assert read_codes(tmp_path / "a.codes.npz") is None
+
+    @pytest.mark.parametrize(
+        "codes",
+        [
+            np.zeros(10, np.int16),
+            np.int16(3),
+            np.full((4, 10), 1.5),
+            np.full((4, 10), -5, np.int16),
+            np.array([["a", "b"]]),
+        ],
+        ids=["flat", "one", "fractions", "negative", "text"],
+    )
+    def test_arrays_that_are_no_codes(self, tmp_path: Path, codes: np.ndarray) -> None:
+        write_codes(tmp_path / "a.codes.npz", StoredCodes(codes=codes))
+        assert read_codes(tmp_path / "a.codes.npz") is None
+        with_melody = StoredCodes(codes=np.ones((4, 3), np.int16), melody=np.atleast_2d(codes))
+        write_codes(tmp_path / "a.codes.npz", with_melody)
+        assert read_codes(tmp_path / "a.codes.npz") is None
+
+    def test_no_more_is_unpacked_than_music_has(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("audiolib.codes._MOST_BYTES", 100_000)
+        write_codes(tmp_path / "a.codes.npz", StoredCodes(codes=np.zeros((4, 100_000), np.int16)))
+        assert (tmp_path / "a.codes.npz").stat().st_size < 10_000
+        assert read_codes(tmp_path / "a.codes.npz") is None

@@ -14,6 +14,7 @@ from click.testing import Result
 from audiolib import AudioLibrary, Clip
 from audiolib.errors import ClipNotFoundError, InvalidInputError
 from audiolib.files import file_sha256
+from audiolib.sidecars import edit_sidecar
 from indexing.store import ClipIndex
 
 Run = Callable[..., Result]
@@ -179,6 +180,14 @@ class TestCommands:
         assert {clip.rating for clip in library.list()} == {2}
         result = cli("remove", "-", input="")
         assert (result.exit_code, result.stdout, result.stderr) == (0, "", "No clip was named.\n")
+
+    def test_a_line_ends_where_json_says(self, cli: Run, library: AudioLibrary, clips: list[Clip]) -> None:
+        path = clips[0].path.with_name(f"{clips[0].id}.json")
+        edit_sidecar(path, {"title": "calm\u2028piano"})
+        found = cli("list", "--json").stdout
+        assert "calm\u2028piano" in found
+        assert cli("tag", "-", "--add", "x", input=found.replace("\n", "\r\n")).exit_code == 0
+        assert {clip.tags for clip in library.list()} == {("x",)}
 
     def test_rate(self, cli: Run, library: AudioLibrary, clips: list[Clip]) -> None:
         assert cli("rate", "last", clips[0].id, "4").stdout == "★★★★☆  techno\n★★★★☆  calm piano\n"

@@ -219,6 +219,13 @@ class TestFolder:
         assert three.export(tmp_path / "out").clips == 3
         assert (tmp_path / "out" / ".mine.0123abcd.tmp").exists()
 
+    @pytest.mark.parametrize("marker", ["", "[]", "[" * 100_000])
+    def test_a_mark_that_cannot_be_read(self, three: AudioLibrary, tmp_path: Path, marker: str) -> None:
+        three.export(tmp_path / "out")
+        (tmp_path / "out" / ".audiolib-export.json").write_text(marker)
+        with pytest.raises(InvalidInputError, match="another version"):
+            three.export(tmp_path / "out", update=True)
+
     def test_another_kind(self, three: AudioLibrary, tmp_path: Path) -> None:
         three.export(tmp_path / "out", parquet=True)
         with pytest.raises(InvalidInputError, match="with --parquet"):

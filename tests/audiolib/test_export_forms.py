@@ -8,7 +8,9 @@ import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from library_files import files_of
 
 from audiolib import AudioLibrary
+from audiolib.errors import InvalidInputError
 from audiolib.exporting import parquet
 from audiolib.exporting.names import file_stem, file_suffix, name_key
 
@@ -139,6 +142,26 @@ class TestParquet:
         assert len((tmp_path / "out" / "clips.csv").read_text().splitlines()) == 5
         assert three.export(tmp_path / "out", parquet=True, update=True).added == 0
         assert len(list(first.parent.iterdir())) == 2
+
+    @pytest.mark.parametrize(
+        "columns",
+        [None, {"a": [1]}, {"audio": [1], "id": ["x"], "sha256": ["y"]}, {"audio": [{"path": "a.wav"}]}],
+    )
+    def test_a_shard_that_is_damaged_or_none_is_told(
+        self, three: AudioLibrary, tmp_path: Path, columns: dict[str, Any] | None
+    ) -> None:
+        three.export(tmp_path / "out", parquet=True)
+        shard = tmp_path / "out" / "data" / "train-00000.parquet"
+        if columns is None:
+            shard.write_bytes(shard.read_bytes()[:-20])
+        else:
+            pq.write_table(pa.table(columns), shard)
+        before = shard.read_bytes()
+        with pytest.raises(InvalidInputError, match="Remove it and run this again"):
+            three.export(tmp_path / "out", parquet=True, update=True)
+        assert shard.read_bytes() == before
+        shard.unlink()
+        assert three.export(tmp_path / "out", parquet=True, update=True).added == 3
 
     def test_one_that_was_cut_off_leaves_whole_shards(
         self, three: AudioLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -89,6 +89,13 @@ def test_a_disk_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "lofi_003.wav").touch()
     assert publish(tmp_path, "lofi") == "lofi_004.wav"
+    # What comes between the look and the renaming is not replaced either.
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    monkeypatch.setattr("audiolib.files._highest_number", lambda folder, prefix: 2)
+    temporary = temporary_path(tmp_path / "new.wav")
+    temporary.write_bytes(b"mine")
+    assert publish_numbered(temporary, tmp_path, "lofi").name == "lofi_005.wav"
+    assert (tmp_path / "lofi_003.wav").read_bytes() == b""
 
 
 @pytest.mark.parametrize("prefix", ["", ".hidden", "a/b", "..", "a\\b", "a\0b"])

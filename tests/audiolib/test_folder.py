@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -38,6 +40,11 @@ def test_the_time_of_an_id_is_the_specifications() -> None:
     assert time_of("01ARYZ6S41TSV4RRFFQ69G5FAV").timestamp() == 1_469_918_176.385
     with pytest.raises(ValueError, match="no ULID"):
         time_of("01ARYZ6S41TSV4RRFFQ69G5FAU")
+
+
+def test_an_id_of_no_year_that_can_be_told_is_none() -> None:
+    assert time_of("75" + "Z" * 24).year == 9983
+    assert ID_PATTERN.fullmatch("76" + "0" * 24) is None
 
 
 def test_moments_are_written_in_utc() -> None:
@@ -79,6 +86,7 @@ class TestManifest:
             ('{"format": ', LibraryError, "damaged"),
             ('{"name": "web app"}', LibraryError, "no library's manifest"),
             ("[]", LibraryError, "no library's manifest"),
+            ("[" * 100_000, LibraryError, "damaged"),
         ],
     )
     def test_a_foreign_manifest_is_refused_and_kept(
@@ -93,8 +101,11 @@ class TestManifest:
 
 class TestLock:
     def test_it_nests(self, folder: LibraryFolder) -> None:
-        with folder.lock(), folder.lock():
-            pass
+        with folder.lock():
+            with folder.lock():
+                pass
+            with pytest.raises(LibraryBusyError), LibraryFolder(folder.root, lock_timeout=0.1).lock():
+                pass
 
     def test_who_waits_too_long_learns_who_holds_it(self, folder: LibraryFolder) -> None:
         script = (
@@ -142,8 +153,29 @@ class TestNames:
         moved = path.rename(other / path.name)
         assert folder.resolve(path.stem) == moved
 
+    @pytest.mark.parametrize("backwards", [False, True])
+    def test_of_copies_the_one_in_the_usual_place_counts(
+        self, folder: LibraryFolder, monkeypatch: pytest.MonkeyPatch, backwards: bool
+    ) -> None:
+        path, listdir = add_clip(folder, new_id()), os.listdir
+        for name in ("0 before", "zzz after"):
+            (folder.audio / name).mkdir()
+            shutil.copy(path, folder.audio / name)
+        monkeypatch.setattr(os, "listdir", lambda where: sorted(listdir(where), reverse=backwards))
+        assert folder.sidecar_paths() == [folder.resolve("last")] == [path]
+        assert folder.count() == 1
+
     @pytest.mark.parametrize(
-        "name", ["nothing", "", "last", "/etc/passwd", "../x.wav", "01ARYZ6S41TSV4RRFFQ69G5FAV"]
+        "name",
+        [
+            "nothing",
+            "",
+            "last",
+            "/etc/passwd",
+            "../x.wav",
+            "01ARYZ6S41TSV4RRFFQ69G5FAV",
+            "7ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+        ],
     )
     def test_what_is_not_there_is_not_found(self, folder: LibraryFolder, name: str) -> None:
         with pytest.raises(ClipNotFoundError):

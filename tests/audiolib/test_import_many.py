@@ -15,6 +15,7 @@ from library_files import add, files_of
 from sound_files import write_album, write_sound
 
 from audiolib import AudioLibrary, ImportOutcome
+from audiolib.files import file_sha256
 from audiolib.folder import LibraryFolder
 from audiolib.importing import run
 from audiolib.sidecars import read_sidecar
@@ -152,7 +153,18 @@ class TestManyFiles:
         with pytest.raises(Stopped):
             read_sound(source, stopped=stop.is_set)
 
-    @pytest.mark.parametrize("damage", [b'{"path": "x", "si', b"\xff\xfe\n[]\n{}\n5\n", b""])
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            b'{"path": "x", "si',
+            b"\xff\xfe\n[]\n{}\n5\n",
+            b"",
+            b'{"sha256": "a", "audio_sha256": "b", "path": "x"}\n',
+            b'{"sha256": "a", "audio_sha256": "b", "path": ["x"], "size": 1, "mtime_ns": 2}\n',
+            b'{"sha256": "a", "audio_sha256": ["b"], "id": "01ARYZ6S41TSV4RRFFQ69G5FAV"}\n',
+            b'{"sha256": ["a"], "audio_sha256": null, "id": "01ARYZ6S41TSV4RRFFQ69G5FAV"}\n',
+        ],
+    )
     def test_a_damaged_journal_is_no_matter(
         self, damage: bytes, library: AudioLibrary, tmp_path: Path
     ) -> None:
@@ -165,6 +177,16 @@ class TestManyFiles:
         assert [o.status for o in add(fresh, tmp_path / "in")] == ["present", "present", "added"]
         lines = (library.path / "imports.jsonl").read_bytes().splitlines()
         assert json.loads(lines[-1])["path"].endswith("002.wav")
+
+    @pytest.mark.parametrize("clip_id", ["x", "../../etc", 5, "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"])
+    def test_a_journal_that_names_no_clip(
+        self, clip_id: object, library: AudioLibrary, tmp_path: Path
+    ) -> None:
+        source = write_sound(tmp_path / "a.wav")
+        library._folder.create(embedder="words")
+        entry = {"sha256": file_sha256(source), "audio_sha256": None, "id": clip_id}
+        (library.path / "imports.jsonl").write_text(json.dumps(entry) + "\n")
+        assert [outcome.status for outcome in add(library, source)] == ["added"]
 
 
 class TestTrouble:

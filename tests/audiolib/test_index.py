@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from collection import put_clip
+from sound_files import write_sound
 
 from audiolib import AudioLibrary, Clip
+from audiolib.analyses import measure
 from audiolib.folder import LIBRARY_FORMAT
+from audiolib.recovery import restore_sidecar
 from audiolib.settings import Settings
+from audiolib.sidecars import read_sidecar
 from indexing.errors import EmbedderMismatchError, EmbedderUnavailableError
 from indexing.store import ClipIndex
 
@@ -149,6 +155,42 @@ def test_without_whisper_clips_are_marked_with_the_reason(
     assert library.get("last") == clip
 
 
+class Tagging:
+    """An embedder during whose work somebody tags the clip."""
+
+    name, dimension = "sentence-transformers/all-MiniLM-L6-v2", 384
+
+    def __init__(self, library: AudioLibrary, clip: Clip) -> None:
+        self._library, self._clip = library, clip
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        if not self._library.get(self._clip.id).tags:
+            self._library.tag(self._clip, add=["jazz"])
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        vectors[:, 0] = 1
+        return vectors
+
+
+def test_an_older_row_never_comes_after_a_newer_one(library: AudioLibrary) -> None:
+    clip = put_clip(library.path, "calm piano", measured=True)
+    sidecar = read_sidecar(clip.path.with_suffix(".json"))
+    library._catalogue.write([sidecar], Tagging(library, clip))
+    row = ClipIndex(library.path / "index").get(clip.id)
+    assert row is not None
+    assert row["tags"] == ("jazz",)
+
+
+def test_an_embedder_is_the_same_by_its_short_name(tmp_path: Path) -> None:
+    settings = Settings(embedder="all-MiniLM-L6-v2")
+    library = AudioLibrary(tmp_path / "library", settings=settings)
+    library.add(write_sound(tmp_path / "a.wav"))
+    assert library.check().findings == ()
+    manifest = json.loads((library.path / "library.json").read_text())
+    assert manifest["embedder"] == "sentence-transformers/all-MiniLM-L6-v2"
+    catalogue = AudioLibrary(tmp_path / "library", settings=settings)._catalogue
+    assert catalogue.load_embedder("all-MiniLM-L6-v2") is catalogue.load_embedder()
+
+
 class TestAfterACrash:
     @pytest.fixture
     def orphan(self, make: Callable[..., Clip]) -> Clip:
@@ -166,6 +208,27 @@ class TestAfterACrash:
         assert library.get("last") == orphan
         assert library.reproduce("last").codes_compared
         assert library.index().completed == 0
+
+    def test_one_that_its_own_process_finished_meanwhile_stays(
+        self, library: AudioLibrary, make: Callable[..., Clip], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clip = make("calm piano", index=False)
+        path = clip.path.with_name(f"{clip.id}.json")
+        data = path.read_bytes()
+        path.unlink()
+
+        def slowly(audio: Path) -> dict[str, object]:
+            measured = measure(audio)
+            path.write_bytes(data)
+            library.tag(clip, add=["mine"])
+            return measured
+
+        monkeypatch.setattr("audiolib.analyses.measure", slowly)
+        restored = restore_sidecar(library._folder, clip.path, clip.id)
+        assert restored is not None
+        assert restored.clip == library.get(clip.id)
+        assert restored.clip.tags == ("mine",)
+        assert not list(path.parent.glob("*.damaged"))
 
     def test_what_may_still_be_written_is_left_alone(self, library: AudioLibrary, orphan: Clip) -> None:
         os.utime(orphan.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,20 @@ def test_what_is_heard_of_a_long_file(tmp_path: Path) -> None:
     save_audio(tmp_path / "short.wav", ramp[: 5 * RATE], RATE)
     audio, _ = hear(tmp_path / "short.wav", 5.0)
     assert len(audio) == 5 * RATE
+
+
+def test_no_more_of_a_long_file_is_held_than_is_heard(tmp_path: Path) -> None:
+    seconds = 600
+    save_audio(tmp_path / "long.wav", np.zeros(seconds * RATE, np.float32), RATE)
+    tracemalloc.start()
+    try:
+        audio, _ = hear(tmp_path / "long.wav", float(seconds))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (
+        most < 3 * audio.nbytes + (4 << 20) < 4 * seconds * RATE
+    )  # bytes: the slices, joined, and a few blocks
 
 
 def test_without_a_model_the_way_out_is_said(library: AudioLibrary) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 from library_files import files_of
 
 from audiolib import AudioLibrary, Clip
@@ -50,6 +53,12 @@ class TestMakeAgain:
         assert (clip.path.read_bytes(), codes.read_bytes()) == contents
         assert library.reproduce(clip.id).restored == ()
 
+    def test_a_file_that_comes_back_is_what_the_sidecar_says(self, library: AudioLibrary, clip: Clip) -> None:
+        library.tag(clip, add=["later"])  # tags are in the file too: it is written with other bytes
+        clip.path.unlink()
+        assert library.reproduce(clip.id).restored == (clip.path,)
+        assert library.get(clip.id).sha256 == file_sha256(clip.path) != clip.sha256
+
     def test_another_sound_in_the_file_is_told(self, library: AudioLibrary, clip: Clip) -> None:
         data = bytearray(clip.path.read_bytes())
         data[-1] ^= 1
@@ -92,6 +101,10 @@ class TestMakeAgain:
         monkeypatch.delenv("AUDIOLIB_MODELS")
         library = AudioLibrary(tmp_path / "library", settings=Settings(models=models))
         assert library.models.info("other").model_path == models / "other"
+        (tmp_path / "swapped").mkdir()
+        (tmp_path / "swapped" / "other").symlink_to(models / "tiny")
+        second = AudioLibrary(tmp_path / "second", settings=Settings(models=tmp_path / "swapped"))
+        assert second.models.info("other").model_path == tmp_path / "swapped" / "other"
 
     def test_a_model_named_by_its_folder(
         self, tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
@@ -123,6 +136,21 @@ class TestMakeAgain:
         assert recipe is not None
         assert recipe.parent_id == clip.id
         assert library.reproduce(made.id).clip == made
+
+    def test_last_is_one_clip_to_the_end(
+        self, library: AudioLibrary, clip: Clip, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        get, others = AudioLibrary.get, list[Clip]()
+
+        def another_comes(self: AudioLibrary, reference: str) -> Clip:
+            found = get(self, reference)
+            if not others:
+                others.append(library.generate("happy rock", duration=SHORT, seed=8, index=False))
+            return found
+
+        monkeypatch.setattr(AudioLibrary, "get", another_comes)
+        result = cli("regenerate", "last", "--fade-out", "0.05", "--json", "--library", str(library.path))
+        assert json.loads(result.stdout)["parent_id"] == clip.id
 
     def test_a_variation_is_stored_as_its_parent(self, library: AudioLibrary) -> None:
         parent = library.generate("calm piano", duration=SHORT, audio_format="flac", sample_rate=16_000)

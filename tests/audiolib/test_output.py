@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,21 @@ def test_text_is_one_harmless_line(text: str, shown: str) -> None:
 
 def test_lengths_are_read_easily() -> None:
     assert [output.seconds(value) for value in (0.2, 10, 99.94, 125)] == ["0.2 s", "10.0 s", "99.9 s", "2:05"]
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone cannot be set")
+@pytest.mark.parametrize(
+    ("zone", "moment"),
+    [("America/New_York", "0001-01-01T00:00:00Z"), ("Asia/Tokyo", "9999-12-31T23:59:59.999Z")],
+)
+def test_a_moment_that_is_none_here_is_shown_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, zone: str, moment: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        assert output.local_time(moment) == moment
+    time.tzset()
 
 
 def test_the_shorter_path_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

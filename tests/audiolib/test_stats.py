@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,25 @@ def test_links_are_not_followed(library: AudioLibrary, clips: list[Clip], tmp_pa
     assert before is not None
     assert after is not None
     assert after.total - before.total < 1_000
+
+
+def test_a_file_that_goes_meanwhile_hides_no_other(
+    library: AudioLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir, gone = os.scandir, library.path / "audio" / "gone"
+    before = library.stats().disk
+    assert before is not None
+    gone.write_bytes(b"x")
+
+    @contextmanager
+    def slowly(folder: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name != gone.name)
+        gone.unlink(missing_ok=True)
+        yield iter(found)
+
+    monkeypatch.setattr("audiolib.statistics.os.scandir", slowly)
+    assert library.stats().disk == before
 
 
 class TestCommand:

@@ -15,7 +15,9 @@ from library_files import clips_of
 from whisper_files import make_whisper
 
 from audiolib import AudioLibrary, Clip, transcripts
+from audiolib.sidecars import edit_sidecar
 from indexing.store import ClipIndex
+from indexing.transcribe import Transcriber
 
 # Importing mlx_whisper brings numba and others, whose warnings are not ours.
 pytestmark = pytest.mark.filterwarnings("default:::numba", "default:::mlx_whisper", "default:::tiktoken")
@@ -180,6 +182,20 @@ def test_a_damaged_file_waits_and_the_rest_is_heard(
     assert library.get(other.id).transcript == "hello there"
     assert library.get(clip.id).transcript is None
     assert sidecar_of(clip)["transcription"] == {"state": "failed", "reason": report.reason}
+
+
+def test_words_of_other_sound_are_not_kept(
+    library: AudioLibrary, clip: Clip, whispers: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen = Transcriber.transcribe_many
+
+    def slowly(self: Transcriber, sounds: object) -> object:
+        edit_sidecar(clip.path.with_name(f"{clip.id}.json"), {"sha256": "0" * 64})  # repaired meanwhile
+        return listen(self, sounds)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Transcriber, "transcribe_many", slowly)
+    assert library.transcribe(whisper=str(whispers["greeting"])).transcribed == 0
+    assert library.get(clip.id).transcript is None
 
 
 def test_an_interruption_keeps_what_was_heard(

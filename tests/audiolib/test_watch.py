@@ -20,9 +20,11 @@ from sound_files import write_album, write_sound
 
 from audiolib import AudioLibrary, ImportOutcome
 from audiolib.errors import InvalidInputError, LibraryBusyError
+from audiolib.folder import LibraryFolder
 from audiolib.importing.run import Importer
 from audiolib.importing.values import ImportOptions
 from audiolib.importing.watching import Watcher
+from audiolib.settings import Settings
 
 INTERVAL = 0.05
 
@@ -159,6 +161,14 @@ def test_a_busy_library_is_tried_again(
     monkeypatch.setattr(Importer, "take", take)
     with watching(library, tmp_path / "in") as outcomes:
         assert {outcomes.get(timeout=30).status for _ in range(2)} == {"added"}
+
+
+def test_once_on_a_busy_library_is_an_error(tmp_path: Path) -> None:
+    write_album(tmp_path / "in", 1)
+    library = AudioLibrary(tmp_path / "library", settings=Settings(lock_timeout=0.1))
+    library._folder.create(embedder="words")
+    with LibraryFolder(library.path).lock(), pytest.raises(LibraryBusyError):
+        list(library.watch(tmp_path / "in", once=True, interval=INTERVAL))
 
 
 def test_folders_that_cannot_be_watched(library: AudioLibrary, tmp_path: Path) -> None:
