@@ -220,8 +220,9 @@ def _with_length(request: GenerationRequest, given: int, max_duration: float) ->
         request.finish.check_length(duration)
         request = replace(request, duration=duration)
     if given and math.ceil(duration * FRAME_RATE) <= given:
+        leave = "second leaves" if duration == 1 else "seconds leave"
         raise InvalidInputError(
-            f"{duration:g} seconds leave nothing to add to the {given / FRAME_RATE:g} that are given: the duration is "
+            f"{duration:g} {leave} nothing to add to the {given / FRAME_RATE:g} that are given: the duration is "
             "the whole clip's. Ask for more with --duration, or give less with --continue-seconds."
         )
     return request

@@ -147,9 +147,10 @@ class LibraryFolder:
         try:
             self._file_lock.acquire(timeout=self.lock_timeout)
         except Timeout as error:
+            seconds = "second" if self.lock_timeout == 1 else "seconds"
             raise LibraryBusyError(
                 f"The library {self.root} has been in use by {read_holder(holder)} "
-                f"for {self.lock_timeout:g} seconds. Try again when it is done."
+                f"for {self.lock_timeout:g} {seconds}. Try again when it is done."
             ) from error
         try:
             if self._file_lock.lock_counter == 1:

@@ -77,10 +77,11 @@ class FileChecks:
             link = " is a link and is not looked into" if path.is_symlink() else None
             yield _odd(path, link or "is no file of a clip")
         if found.fresh:
+            files = "One file is" if len(found.fresh) == 1 else f"{len(found.fresh):,} files are"
             yield Finding(
                 kind="in-progress",
                 severity="note",
-                sentence=f"{len(found.fresh)} files are younger than ten minutes and may still be written.",
+                sentence=f"{files} younger than ten minutes and may still be written.",
                 path=found.fresh[0],
             )
 

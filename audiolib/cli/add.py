@@ -79,4 +79,5 @@ def _listen(library: "AudioLibrary", added: list[str], whisper: str | None) -> N
     for sentence in heard.broken:
         output.notice(sentence)
     if heard.pending and heard.reason and heard.reason not in heard.broken:
-        output.notice(f"{heard.pending:,} of them wait for a transcript. {heard.reason}")
+        wait = output.counted(heard.pending, "of them waits", "of them wait")
+        output.notice(f"{wait} for a transcript. {heard.reason}")

@@ -59,9 +59,11 @@ def index_command(
         if report.measured:
             output.result(f"{output.clips(report.measured)} measured.")
         if report.removed:
-            output.result(f"{report.removed} whose files are gone were taken out of the index.")
+            were = output.counted(report.removed, "whose files are gone was", "whose files are gone were")
+            output.result(f"{were} taken out of the index.")
         if report.pending:
-            output.result(f"{report.pending} wait for an embedder. {report.reason or ''}".rstrip())
+            wait = output.counted(report.pending, "waits", "wait")
+            output.result(f"{wait} for an embedder. {report.reason or ''}".rstrip())
         if heard:
             by = f" by {heard.model}" if heard.model else ""
             output.result(f"{output.clips(heard.transcribed)} transcribed{by}.")
@@ -70,7 +72,8 @@ def index_command(
                     f"{heard.rejected} with words that are more likely invented; those are not searched."
                 )
             if heard.pending:
-                output.result(f"{heard.pending} wait for a transcript. {heard.reason}")
+                wait = output.counted(heard.pending, "waits", "wait")
+                output.result(f"{wait} for a transcript. {heard.reason}")
         if spaced:
             output.result(f"{output.clips(spaced.added)} heard by {spaced.model}, {spaced.clips} in all.")
     if broken:

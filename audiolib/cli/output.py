@@ -121,7 +121,12 @@ def size(number: int) -> str:
 
 def clips(number: int) -> str:
     """Return a number of clips like `1 clip`."""
-    return "1 clip" if number == 1 else f"{number:,} clips"
+    return counted(number, "clip", "clips")
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number and the words that go with it, like `1 waits` or `1,200 wait`."""
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def stars(rating: int | None) -> str:

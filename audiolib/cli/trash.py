@@ -15,6 +15,7 @@ from audiolib.cli.options import json_option, library_option, open_library
 if TYPE_CHECKING:
     from audiolib import TrashedClip
 
+_EMPTY = "The trash is empty."
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -60,8 +61,12 @@ def restore_command(
     names = None if everything else read_names(clips)
     if names == []:
         return
-    for clip in open_library(_library(library_path)).restore(names):
-        if _wants_json(as_json):
+    library, as_json = open_library(_library(library_path)), _wants_json(as_json)
+    if everything and not as_json and not library.trash():
+        output.notice(_EMPTY)
+        return
+    for clip in library.restore(names):
+        if as_json:
             output.json_line(clip.to_json())
         else:
             output.result(f"back: {output.plain(clip.title)}  {output.short_path(clip.path)}")
@@ -109,7 +114,7 @@ def _show(path: Path | None, *, as_json: bool) -> None:
             output.json_line(entry.to_json())
         return
     if not entries:
-        output.notice("The trash is empty.")
+        output.notice(_EMPTY)
         return
     output.table(
         (

@@ -86,7 +86,7 @@ def test_transcribing_never_fails_the_add(cli: Run, tmp_path: Path) -> None:
     result = cli("add", "a.wav", "--transcribe", "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["status"] == "added"
-    assert "1 of them wait for a transcript." in result.stderr
+    assert "1 of them waits for a transcript." in result.stderr
     write_sound(tmp_path / "b.wav", seed=1)
     result = cli("add", "b.wav", "--whisper", "no/such")
     assert result.exit_code == 0
