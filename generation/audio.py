@@ -162,7 +162,7 @@ def _stored_blocks(
             yield block if block.dtype == np.int16 else _rounded(block, 16, noise).astype(np.int16)
             continue
         if block.dtype == np.int16:
-            block = block.astype(np.float32) / 32768
+            block = as_floats(block)
         if subtype == "PCM_24":
             yield _rounded(block, 24, noise).astype(np.int32) << 8  # libsndfile takes the upper 24 of 32 bits
         elif subtype == "FLOAT":
@@ -279,13 +279,13 @@ def resample(audio: npt.ArrayLike, from_hz: int, to_hz: int) -> Samples:
     """Change the sampling rate with soxr's high quality filter: `(samples,)` or `(samples, channels)`.
 
     Raises:
-        AudioError: a rate is not above 0.
+        AudioError: a rate is not above 0, or as `as_floats`.
     """
     import soxr
 
     if from_hz <= 0 or to_hz <= 0:
         raise AudioError(f"Audio cannot be resampled from {from_hz} to {to_hz} Hz.")
-    samples = np.asarray(audio, dtype=np.float32)
+    samples = as_floats(audio)
     if from_hz == to_hz:
         return samples
     resampled: Samples = soxr.resample(samples, from_hz, to_hz, quality="HQ").astype(np.float32, copy=False)

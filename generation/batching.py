@@ -19,25 +19,19 @@ TEXT_BLOCK: Final = 32
 other partners, as long as all texts are of as many blocks."""
 _BYTES: Final = {"float32": 4, "float16": 2, "bfloat16": 2}
 _MOST: Final = {"cpu": CPU_ROW_TILE, "metal": 32, "cuda": 256}
-"""Rows beyond which a step takes as much longer as there are more of them."""
+"""Beyond which a step takes as much longer as there are more of them: rows on the CPU, clips elsewhere."""
 _SHARE: Final = 0.7  # of the memory; the rest is the system's, the kernels' and other programs'
 _TEXT: Final = 64  # tokens of a long prompt
 _LOGITS: Final = 8  # copies while a token is chosen: guided, sorted, masked, drawn
 _ACTIVATIONS: Final = 4
 
 
-def batch_for(
-    config: MusicGenConfig,
-    seconds: float,
-    memory: int,
-    *,
-    itemsize: int = 2,
-    guided: bool = True,
-    merged: bool = False,
+def clip_bytes(
+    config: MusicGenConfig, seconds: float, *, itemsize: int = 2, guided: bool = True, merged: bool = False
 ) -> int:
-    """Return how many clips fit into memory together; at least 1.
+    """Return the memory that a clip takes while it is made, in bytes; the weights are not counted.
 
-    A clip's memory is estimated as, for each of its rows (two with guidance):
+    It is estimated as, for each of its rows (two with guidance):
 
     - the keys and values of every layer for all steps that the model sees at once (30 seconds at most), which are
       nearly all of it: `2 * layers * hidden * steps * itemsize`, in blocks of the cache;
@@ -54,8 +48,7 @@ def batch_for(
 
     Args:
         config: The model's geometry.
-        seconds: Length of each clip.
-        memory: Bytes that there are for clips, the weights not counted.
+        seconds: Length of the clip.
         itemsize: Bytes of a number of the decoder.
         guided: Guidance is on.
         merged: On the float32 CPU path.
@@ -72,25 +65,49 @@ def batch_for(
     if merged and config.melody is None:  # melody models have no cross-attention
         words = decoder.num_attention_heads * (decoder.head_dim // 2)
         clip += 2 * decoder.num_hidden_layers * words * decoder.hidden_size * 4
+    return clip
+
+
+def batch_for(
+    config: MusicGenConfig,
+    seconds: float,
+    memory: int,
+    *,
+    itemsize: int = 2,
+    guided: bool = True,
+    merged: bool = False,
+) -> int:
+    """Return how many clips of a length fit into `memory` bytes together; at least 1. See `clip_bytes`."""
+    clip = clip_bytes(config, seconds, itemsize=itemsize, guided=guided, merged=merged)
     return max(1, int(memory) // clip)
 
 
-def batch_limit(config: MusicGenConfig, seconds: float, *, backend: str, dtype: str, guided: bool) -> int:
-    """Return how many clips are best made together on this machine, with what is loaded now.
+def batch_limit(
+    models: Sequence[tuple[MusicGenConfig, str]], seconds: float, *, backend: str, guided: bool
+) -> int:
+    """Return how many clips are best made together on this machine, with what is loaded now; at least 1.
 
     On the CPU never more than one row tile holds: four with guidance, eight without.
 
     Args:
-        config: The model's geometry.
+        models: Geometry and number type of each decoder that chooses the tokens; each has its own caches.
         seconds: Length of each clip.
         backend: `cpu`, `metal` or `cuda`.
-        dtype: Number type of the decoder.
         guided: Guidance is on.
     """
     room = int(_SHARE * device_memory()) - mx.get_active_memory()
     most = _MOST[backend] // (2 if guided and backend == "cpu" else 1)
-    merged = backend == "cpu" and dtype == "float32"
-    return min(most, batch_for(config, seconds, room, itemsize=_BYTES[dtype], guided=guided, merged=merged))
+    clip = sum(
+        clip_bytes(
+            config,
+            seconds,
+            itemsize=_BYTES[dtype],
+            guided=guided,
+            merged=backend == "cpu" and dtype == "float32",
+        )
+        for config, dtype in models
+    )
+    return max(1, min(most, room // clip))
 
 
 def device_memory() -> int:

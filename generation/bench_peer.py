@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from generation import backend, memory
 from generation.bench_values import PROMPT, Benchmark, FixedTokenizer, Result
@@ -35,10 +36,7 @@ def measure_transformers(
 
     memory.forget_peak()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    values = config.to_dict()
-    kind = "Musicgen" if config.melody is None else "MusicgenMelody"
-    theirs = getattr(transformers, f"{kind}Config")(**values)
-    model = getattr(transformers, f"{kind}ForConditionalGeneration")(theirs).eval().to(device)
+    model = _their_model(config).to(device)
     tokens = torch.tensor(
         [FixedTokenizer(config.text_encoder.vocab_size).encode(PROMPT)] * batch, device=device
     )
@@ -72,6 +70,14 @@ def measure_transformers(
         first_sound_s=None,
         peak_mb=round(memory.peak_bytes() / 1e6, 1),
     )
+
+
+def _their_model(config: MusicGenConfig) -> Any:
+    import transformers
+
+    kind = "Musicgen" if config.melody is None else "MusicgenMelody"
+    theirs = getattr(transformers, f"{kind}Config")(**config.to_dict())
+    return getattr(transformers, f"{kind}ForConditionalGeneration")(theirs).eval()
 
 
 def missing_peer() -> str | None:

@@ -1,4 +1,4 @@
-"""From a model's name to its folder, and from a folder to config and weights: the only module that reads weights."""
+"""From a model's name to its folder, and from a folder to its settings and the tensors of its safetensors."""
 
 from __future__ import annotations
 

@@ -94,39 +94,69 @@ def decode_steps(
     batch, books, steps = known.shape
     start = mx.full((batch, books, 1), config.bos_token_id, mx.int32)
     inputs = mx.concatenate([start, mx.array(known[:, :, :prefilled])], axis=2)
-    keys, caches = clip_keys(list(seeds)), [voice.decoder.new_cache() for voice in voices]
+    caches = [voice.decoder.new_cache() for voice in voices]
     prefixes = [None if voice.prefix is None else voice.prefix(first) for voice in voices]
     on_cpu = all(voice.decoder.cpu_steps for voice in voices)
     options: dict[str, Any] = {"known": known, "seeds": seeds, "settings": settings, "first": first}
     if on_cpu and prefilled == 0 and all(prefix is None for prefix in prefixes):
         yield from _run_on_cpu(voices, caches, start, step=0, **options)
         return
-    waiting: mx.array | None = None
-    for step in range(prefilled, steps):
-        logits = _mixed_logits(voices, caches, prefixes, inputs, settings)
-        prefixes = [None] * len(voices)
-        if step == prefilled and not bool(mx.isfinite(logits).all()):
-            raise GenerationError("The model's logits are no numbers; its weights are damaged.")
-        tokens = choose(logits, settings, step_keys(keys, first + step))
-        given = known[:, :, step]
-        if (given != UNKNOWN).any():
-            tokens = mx.where(mx.array(given == UNKNOWN), tokens, mx.array(given))
-        mx.async_eval(tokens)
-        if on_cpu or kernels is not None:
-            yield np.array(tokens)
-            if kernels is None:
-                yield from _run_on_cpu(voices, caches, tokens, step=step + 1, **options)
-            elif step + 1 < steps:
-                yield from _run_kernels(voices[0], caches, tokens, step=step + 1, kernels=kernels, **options)
-            return
-        inputs = tokens[:, :, None]
-        if waiting is not None:
-            # One step behind, so that the device always has work queued.
-            mx.eval(waiting)
-            yield np.array(waiting)
-        waiting = tokens
-    if waiting is not None:
-        yield np.array(waiting)
+    keys = clip_keys(list(seeds))
+    logits = _mixed_logits(voices, caches, prefixes, inputs, settings)
+    finite = mx.isfinite(logits).all()
+    tokens = _chosen(logits, settings, step_keys(keys, first + prefilled), known[:, :, prefilled])
+    mx.async_eval(tokens, finite)
+    if on_cpu or kernels is not None:
+        yield _read(tokens, finite)
+    if on_cpu and kernels is None:
+        yield from _run_on_cpu(voices, caches, tokens, step=prefilled + 1, **options)
+    elif kernels is None:
+        yield from _run_ahead(voices, caches, (tokens, finite), keys, step=prefilled + 1, **options)
+    elif prefilled + 1 < steps:
+        yield from _run_kernels(voices[0], caches, tokens, step=prefilled + 1, kernels=kernels, **options)
+
+
+def _chosen(
+    logits: mx.array, settings: SamplingSettings, keys: mx.array, given: npt.NDArray[np.int32]
+) -> mx.array:
+    """The tokens `(B, K)` of a step, those that are known from `given`."""
+    tokens = choose(logits, settings, keys)
+    if (given != UNKNOWN).any():
+        tokens = mx.where(mx.array(given == UNKNOWN), tokens, mx.array(given))
+    return tokens
+
+
+def _read(tokens: mx.array, finite: mx.array | None) -> npt.NDArray[np.int32]:
+    """Wait for the tokens of a step, and for what its logits were found to be."""
+    mx.eval(tokens)
+    if finite is not None and not finite.item():
+        raise GenerationError("The model's logits are no numbers; its weights are damaged.")
+    return np.array(tokens)
+
+
+def _run_ahead(
+    voices: Sequence[Voice],
+    caches: Sequence[list[KVCache]],
+    queued: tuple[mx.array, mx.array | None],
+    keys: npt.NDArray[np.uint32],
+    *,
+    step: int,
+    **options: Any,
+) -> Iterator[npt.NDArray[np.int32]]:
+    """The tokens `(B, K)` that are queued, then the steps from `step` on, as MLX makes them.
+
+    The reader is one step behind, so that the device always has work queued.
+    """
+    known, settings, first = options["known"], options["settings"], options["first"]
+    prefixes = [None] * len(voices)
+    for number in range(step, known.shape[2]):
+        tokens = queued[0]
+        logits = _mixed_logits(voices, caches, prefixes, tokens[:, :, None], settings)
+        chosen = _chosen(logits, settings, step_keys(keys, first + number), known[:, :, number])
+        mx.async_eval(chosen)
+        yield _read(*queued)
+        queued = chosen, None
+    yield _read(*queued)
 
 
 def _run_on_cpu(

@@ -6,7 +6,7 @@ import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import TypedDict
 
 import numpy as np
@@ -135,7 +135,7 @@ def plan_clips(config: MusicGenConfig, own: SamplingSettings, options: ComposeOp
     if melody is not None:
         _check_melody(config, melody)
     context = options.get("context", CONTEXT_SECONDS)
-    if not math.isfinite(context):
+    if not _is_number(context):
         raise InvalidRequestError("The context that is kept must be a number of seconds.")
     windows = plan_windows(
         frames,
@@ -193,38 +193,59 @@ def length_of(
         InvalidRequestError: Both are given, or the length makes no sense or is over the limit.
     """
     codec, decoder = config.audio_encoder, config.decoder
+    if not isinstance(limit_seconds, Real) or not limit_seconds > 0:
+        raise InvalidRequestError("The limit must be a number of seconds above 0.")
     if max_steps is not None:
         if duration is not None:
             raise InvalidRequestError("Give a duration or a number of steps, not both.")
+        if not isinstance(max_steps, Integral):
+            raise InvalidRequestError(f"The number of steps must be a whole one, not {max_steps}.")
         frames = DelayPattern.of(decoder.num_codebooks, decoder.audio_channels).frames(max_steps)
         samples = frames * codec.hop_length
     else:
         seconds = DEFAULT_SECONDS if duration is None else duration
-        if not (math.isfinite(seconds) and seconds > 0):
+        if not _is_number(seconds) or seconds <= 0:
             raise InvalidRequestError("The duration must be a number of seconds above 0.")
         samples = max(1, round(seconds * codec.sampling_rate))
         frames = math.ceil(samples / codec.hop_length)
-    if not frames <= limit_seconds * codec.frame_rate:  # whatever is no number is no limit to hold
+    if frames > limit_seconds * codec.frame_rate:
         raise InvalidRequestError(
             f"{frames / codec.frame_rate:g} s are over the limit of {limit_seconds:g} s; raise it if you mean it."
         )
     return frames, samples
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
+
+
 def checked_seeds(prompts: Sequence[str], seeds: Sequence[int] | None) -> list[int]:
     """The seeds of some prompts, fresh ones where none are given.
 
     Raises:
-        InvalidRequestError: There are no prompts, or the seeds are too few, too many or out of range.
+        InvalidRequestError: There are no prompts, one is no text, or the seeds are too few, too many, out of range or
+            no whole numbers.
     """
     if isinstance(prompts, str) or not prompts:
         raise InvalidRequestError("Give a list of at least one prompt.")
+    for prompt in prompts:
+        _check_prompt(prompt)
     if seeds is None:
         # 32 bits are enough for chance and short enough to read out.
         return [secrets.randbelow(2**32) for _ in prompts]
-    if len(seeds) != len(prompts):
-        raise InvalidRequestError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}.")
-    for seed in seeds:
+    count = 1 if isinstance(seeds, Real) else len(seeds)
+    if count != len(prompts):
+        raise InvalidRequestError(f"{len(prompts)} prompts need as many seeds, not {count}.")
+    for seed in [seeds] if isinstance(seeds, Real) else seeds:
         if not isinstance(seed, Integral) or not 0 <= seed <= MAX_SEED:
             raise InvalidRequestError(f"A seed is a whole number from 0 to {MAX_SEED}, not {seed}.")
     return [int(seed) for seed in seeds]
+
+
+def _check_prompt(prompt: object) -> None:
+    if not isinstance(prompt, str):
+        raise InvalidRequestError(f"A prompt is a text, not {type(prompt).__name__}.")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError("A prompt with lone surrogates (broken Unicode) cannot be read.") from error

@@ -47,18 +47,12 @@ class DelayPattern:
         return steps - self.longest
 
     def apply(self, codes: npt.NDArray[np.integer], pad: int) -> npt.NDArray[np.int32]:
-        """Codes `(K, frames)` to the tokens of each step, `(K, steps)`."""
-        books, frames = codes.shape
-        tokens = np.full((books, self.steps(frames)), pad, np.int32)
+        """Codes `(..., K, frames)` to the tokens of each step, `(..., K, steps)`."""
+        frames = codes.shape[-1]
+        tokens = np.full((*codes.shape[:-1], self.steps(frames)), pad, np.int32)
         for k, delay in enumerate(self.delays):
-            tokens[k, delay : delay + frames] = codes[k]
+            tokens[..., k, delay : delay + frames] = codes[..., k, :]
         return tokens
-
-    def revert(self, tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
-        """Tokens of each step `(K, steps)` back to codes `(K, frames)`."""
-        frames = self.frames(tokens.shape[1])
-        rows = [tokens[k, delay : delay + frames] for k, delay in enumerate(self.delays)]
-        return np.stack(rows).astype(np.int32)
 
     def plan(
         self, frames: int, pad: int, prompt: npt.NDArray[np.integer] | None = None

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from generation.compose import Voice
 from generation.composition import Plan
+from generation.config import MusicGenConfig
 from generation.errors import InvalidRequestError
 from generation.musicgen import MusicGen
 
@@ -67,10 +68,8 @@ class Ensemble(MusicGen):
         ]
         return f"sha256:{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()}"
 
-    def batch_limit(self, seconds: float, guidance: float | None = None) -> int:
-        """How many clips are best made together: all models' caches share the memory."""
-        limits = [model.batch_limit(seconds, guidance) for model in self.models]
-        return max(1, int(1 / sum(1 / limit for limit in limits)))
+    def _decoders(self) -> list[tuple[MusicGenConfig, str]]:
+        return [(model.config, model.dtype) for model in self.models]
 
     def _text_blocks(self, prompt: str) -> tuple[int, ...]:
         """Of every model: their tokenizers may differ."""

@@ -166,17 +166,17 @@ def finish_sound(
 
     Raises:
         InvalidRequestError: fades do not fit, or loudness is wanted and there is no meter.
-        AudioError: samples are no numbers, there are none, or the rate is not above 0.
+        AudioError: samples are no numbers or of a type that is not known, there are none, or the rate is not above 0.
     """
     import numpy as np
+
+    from generation.audio import as_floats
 
     wanted = finish.resolved()
     given = np.asarray(audio)
     if sampling_rate <= 0 or given.ndim not in (1, 2) or not given.size:
         raise AudioError(f"Audio of shape {given.shape} at {sampling_rate} Hz cannot be finished.")
-    samples = given.astype(np.float32)
-    if given.dtype == np.int16:
-        samples /= 32768
+    samples = np.array(as_floats(given))  # a copy
     frames = samples[:, None] if samples.ndim == 1 else samples  # a view: what follows works in place
     wanted.check_length(len(frames) / sampling_rate)
     if not np.isfinite(frames).all():

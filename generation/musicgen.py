@@ -306,11 +306,13 @@ class MusicGen:
         return encode_alone(self.parts, self.tokenizer, prompt, dtype=self.dtype)
 
     def batch_limit(self, seconds: float, guidance: float | None = None) -> int:
-        """How many clips of a length are best made together on this machine; see `batching.batch_for`."""
+        """How many clips of a length are best made together on this machine; see `batching.batch_limit`."""
         guided = (self.settings.guidance if guidance is None else guidance) != 1
-        return batching.batch_limit(
-            self.config, seconds, backend=self.backend, dtype=self.dtype, guided=guided
-        )
+        return batching.batch_limit(self._decoders(), seconds, backend=self.backend, guided=guided)
+
+    def _decoders(self) -> list[tuple[MusicGenConfig, str]]:
+        """Geometry and number type of all that choose the tokens."""
+        return [(self.config, self.dtype)]
 
     def _groups(self, prompts: Sequence[str], limit: int) -> list[list[int]]:
         if self._exact and self.config.melody is None:

@@ -39,7 +39,7 @@ def encode_together(
     filled = np.zeros((len(tokens), -(-longest // block) * block), np.int32)
     for row, own in zip(filled, tokens, strict=True):
         row[: len(own)] = own
-    lengths = np.array([max(1, len(own)) for own in tokens])  # an empty one attends to something, too
+    lengths = np.array([len(own) for own in tokens])
     mask = np.arange(filled.shape[1]) < lengths[:, None]
     states = parts.text_encoder(mx.array(filled), mx.array(mask)).astype(getattr(mx, dtype))
     projected = parts.decoder.project_text(states)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import mlx.core as mx
@@ -34,12 +35,17 @@ class SamplingSettings:
     guidance: float = 3.0
 
     def __post_init__(self) -> None:
+        if not all(isinstance(value, Real) for value in (self.temperature, self.top_p, self.guidance)):
+            raise InvalidRequestError("Temperature, top-p and guidance must be numbers.")
         checks = (
             (
                 self.temperature == 0 or _LEAST_TEMPERATURE <= self.temperature < math.inf,
                 f"temperature must be 0 (greedy), or {_LEAST_TEMPERATURE:g} or more",
             ),
-            (self.top_k >= 0, "top-k must be 0 (off) or more"),
+            (
+                isinstance(self.top_k, Integral) and self.top_k >= 0,
+                "top-k must be a whole number, 0 (off) or more",
+            ),
             (0 <= self.top_p <= 1, "top-p must be between 0 (off) and 1"),
             (0 <= self.guidance <= _MOST_GUIDANCE, f"guidance must be a number from 0 to {_MOST_GUIDANCE:g}"),
         )

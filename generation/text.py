@@ -47,7 +47,7 @@ class FastTokenizer:
         # The file may say how others cut and fill; a prompt is neither.
         self._backend.no_truncation()
         self._backend.no_padding()
-        self.size = int(self._backend.get_vocab_size())
+        self.size = 1 + max(self._backend.get_vocab().values(), default=-1)  # there may be gaps
         self._eos = eos
 
     def encode(self, text: str) -> list[int]:

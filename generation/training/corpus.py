@@ -77,11 +77,8 @@ class Corpus:
 
 def delayed(codes: npt.NDArray[np.integer], pattern: DelayPattern, special: int) -> npt.NDArray[np.int32]:
     """Codes `(B, K, frames)` to the decoder's tokens `(B, K, steps + 1)`, the special token first."""
-    batch, books, frames = codes.shape
-    tokens = np.full((batch, books, pattern.steps(frames) + 1), special, np.int32)
-    for k, delay in enumerate(pattern.delays):
-        tokens[:, k, 1 + delay : 1 + delay + frames] = codes[:, k]
-    return tokens
+    start = np.full((*codes.shape[:-1], 1), special, np.int32)
+    return np.concatenate([start, pattern.apply(codes, special)], axis=-1)
 
 
 def tokenise(captions: list[list[str]], encode: Callable[[str], list[int]]) -> npt.NDArray[np.int16]:

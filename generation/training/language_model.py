@@ -158,7 +158,7 @@ class Trainer:
 
     def learning_rate(self, step: int, progress: float) -> float:
         """Linear warm-up, then a cosine down to a twentieth of the peak."""
-        peak = self.plan.peak * min(1.0, (step + 1) / self.plan.warm_up)
+        peak = self.plan.peak * min(1.0, (step + 1) / max(1, self.plan.warm_up))
         return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
     def positions(self, length: int, rng: np.random.Generator) -> mx.array:
@@ -254,8 +254,7 @@ def load_corpus(folder: Path, vocabulary: Path) -> Corpus:
     return Corpus(codes, tokenise(captions, tokenizer.encode))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line of this stage."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--vocabulary", type=Path, required=True)
@@ -277,7 +276,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--start", type=Path, help="language_model.safetensors to go on from")
     parser.add_argument("--compile", action="store_true", dest="compiled", help="compile the step")
     parser.add_argument("--toy", action="store_true", help="the smallest model, to try the stage")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line of this stage."""
+    options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     plan = Plan(
         minutes=options.minutes,

@@ -95,19 +95,19 @@ def test_on_the_float32_cpu_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mx, "get_active_memory", lambda: 0)
     room = int(0.7 * 2 * GB)
     assert [batch_for(LARGE, 5, room, itemsize=4, merged=merged) for merged in (False, True)] == [2, 1]
-    assert batch_limit(LARGE, 5, backend="cpu", dtype="float32", guided=True) == 1
-    assert batch_limit(LARGE, 5, backend="cpu", dtype="float16", guided=True) == 4
+    assert batch_limit([(LARGE, "float32")], 5, backend="cpu", guided=True) == 1
+    assert batch_limit([(LARGE, "float16")], 5, backend="cpu", guided=True) == 4
 
 
 @pytest.mark.parametrize(("guided", "rows"), [(True, CPU_ROW_TILE // 2), (False, CPU_ROW_TILE)])
 def test_on_a_cpu_one_row_tile_is_filled(guided: bool, rows: int) -> None:
-    assert batch_limit(MusicGenConfig.tiny(), 10, backend="cpu", dtype="float32", guided=guided) == rows
+    assert batch_limit([(MusicGenConfig.tiny(), "float32")], 10, backend="cpu", guided=guided) == rows
 
 
 def test_little_memory_is_shared_by_few(monkeypatch: pytest.MonkeyPatch) -> None:
     def limit(memory: float, backend: str = "cuda") -> int:
         monkeypatch.setattr(batching, "device_memory", lambda: int(memory * GB))
-        return batch_limit(LARGE, 30, backend=backend, dtype="float16", guided=True)
+        return batch_limit([(LARGE, "float16")], 30, backend=backend, guided=True)
 
     assert limit(0.5) == 1
     assert 1 < limit(12) < limit(40) < limit(140) <= 256

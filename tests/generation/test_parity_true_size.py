@@ -11,13 +11,13 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from whole_codes import compose_codes
 
 from generation.checkpoints import load_config
 from generation.compose import memories_for
 from generation.cpu_steps import prepare_decoder
 from generation.parts import load_parts
 from generation.sampling import SamplingSettings
-from generation.windows import compose_codes
 
 TEXT = {"vocab_size": 32128, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
 CODEC = {

@@ -6,10 +6,11 @@ import math
 from contextlib import contextmanager
 from typing import Any
 
+import mlx.core as mx
 import numpy as np
 import pytest
 
-from generation import backend
+from generation import backend, batching
 from generation.ensemble import Ensemble
 from generation.errors import AudioError, GenerationError, InvalidRequestError
 from generation.musicgen import MusicGen
@@ -57,8 +58,12 @@ def test_damage_is_told_in_every_number_type(tiny_folder: Any, options: dict[str
 
 
 def test_models_share_the_memory(tiny_model: MusicGen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MusicGen, "batch_limit", lambda *_: 8)
-    assert Ensemble([tiny_model, tiny_model]).batch_limit(10) == 4
+    both = Ensemble([tiny_model, tiny_model])
+    assert both.batch_limit(10) == tiny_model.batch_limit(10)  # there is enough for as many as pay
+    clip = batching.clip_bytes(tiny_model.config, 10, itemsize=4, merged=True)
+    monkeypatch.setattr(batching, "_SHARE", 1.0)
+    monkeypatch.setattr(batching, "device_memory", lambda: mx.get_active_memory() + 4 * clip)
+    assert (tiny_model.batch_limit(10), both.batch_limit(10)) == (4, 2)
 
 
 def test_narrow_models_work_in_one_thread(tiny_model: MusicGen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given as example
 from hypothesis import strategies as st
+from whole_codes import compose_codes
 
 from generation import composition
 from generation.config import DecoderConfig
@@ -16,7 +17,7 @@ from generation.decoder import MusicGenDecoder
 from generation.errors import InvalidRequestError
 from generation.musicgen import MusicGen
 from generation.sampling import SamplingSettings
-from generation.windows import Window, compose_codes, plan_windows
+from generation.windows import Window, plan_windows
 
 
 @pytest.fixture

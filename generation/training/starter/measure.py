@@ -166,9 +166,3 @@ def pitch_errors_cents(reference: Audio, other: Audio, hz: int) -> NDArray[np.fl
     voiced = got > 0
     cents[voiced] = np.abs(1200.0 * np.log2(got[voiced] / wanted[voiced]))
     return cents
-
-
-def pitch_cents_error(reference: Audio, other: Audio, hz: int) -> float:
-    """Give the median difference in cents between two recordings of one voice; 0 if nothing is pitched."""
-    cents = pitch_errors_cents(reference, other, hz)
-    return float(np.median(cents)) if len(cents) else 0.0

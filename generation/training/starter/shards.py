@@ -13,7 +13,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from generation.errors import InvalidRequestError
 from generation.training.starter.captions import captions_for
@@ -64,13 +63,6 @@ def write_shard(shard: Shard) -> Path:
         np.save(file, pcm)
     temporary.replace(shard.pcm_path)
     return shard.pcm_path
-
-
-def read_shard(pcm_path: Path) -> tuple[NDArray[np.int16], list[list[str]]]:
-    """Open a finished shard: samples `(clips, samples)` mapped from disk, and each clip's captions."""
-    number = pcm_path.stem.removeprefix("pcm-")
-    captions = json.loads((pcm_path.parent / f"captions-{number}.json").read_text(encoding="utf-8"))
-    return np.load(pcm_path, mmap_mode="r"), captions
 
 
 def plan_shards(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -25,7 +26,8 @@ def test_shards_hold_the_clips_of_their_seeds(tmp_path: Path) -> None:
         *(f"captions-{number:05d}.json" for number in range(3)),
         *(f"pcm-{number:05d}.npy" for number in range(3)),
     ]
-    samples, captions = shards.read_shard(plan[1].pcm_path)
+    samples = np.load(plan[1].pcm_path)
+    captions = json.loads(plan[1].captions_path.read_text(encoding="utf-8"))
     assert samples.dtype == np.int16
     assert samples.shape == (2, 16_000)
     assert [len(set(row)) for row in captions] == [4, 4]
@@ -54,7 +56,7 @@ def test_a_failing_write_leaves_no_shard(tmp_path: Path, monkeypatch: pytest.Mon
     assert not plan[0].pcm_path.exists()
     monkeypatch.undo()
     shards.write_shards(plan, workers=1)
-    assert shards.read_shard(plan[0].pcm_path)[0].shape == (1, 6400)
+    assert np.load(plan[0].pcm_path).shape == (1, 6400)
 
 
 def test_the_command_line_with_two_workers_gives_the_same_samples(tmp_path: Path) -> None:
@@ -62,7 +64,7 @@ def test_the_command_line_with_two_workers_gives_the_same_samples(tmp_path: Path
                "--clips", "3", "--first-seed", "7", "--seconds", "0.25", "--workers", "2",
                "--clips-per-shard", "2"]  # fmt: skip
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120)
-    rows = np.concatenate([shards.read_shard(tmp_path / f"pcm-0000{number}.npy")[0] for number in range(2)])
+    rows = np.concatenate([np.load(tmp_path / f"pcm-0000{number}.npy") for number in range(2)])
     expected = np.stack([render_clip(seed, seconds=0.25).audio for seed in (7, 8, 9)])
     np.testing.assert_allclose(rows / 32767, expected, atol=1 / 32767)
 
