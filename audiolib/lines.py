@@ -122,12 +122,17 @@ def _adopt(folder: LibraryFolder, wanted: set[str]) -> None:
     a sidecar that is there by then is kept.
     """
     from audiolib.checking.survey import survey
-    from audiolib.recovery import line_of, restore_sidecar
+    from audiolib.recovery import known_rows, line_of, restore_sidecar
 
     found = survey(folder)
-    for clip_id, paths in found.audio.items():
-        if clip_id not in found.sidecars and len(paths) == 1 and line_of(paths[0]) in wanted:
-            restore_sidecar(folder, paths[0], clip_id)
+    lost = {
+        clip_id: paths[0]
+        for clip_id, paths in found.audio.items()
+        if clip_id not in found.sidecars and len(paths) == 1 and line_of(paths[0]) in wanted
+    }
+    rows = known_rows(folder, lost)
+    for clip_id, audio in lost.items():
+        restore_sidecar(folder, audio, clip_id, row=rows.get(clip_id))
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from audiolib.crashpoints import crashpoint
 from audiolib.errors import LibraryError
+from audiolib.files import file_sha256
 from audiolib.folder import LibraryFolder
 from audiolib.requests import Progress
 from audiolib.sidecars import Sidecar, edit_sidecar, read_sidecar
@@ -82,16 +83,21 @@ def measure_clip(folder: LibraryFolder, path: Path) -> bool:
         Whether its sidecar was changed.
 
     Raises:
-        AudioError: Its audio cannot be read.
+        AudioError: Its audio cannot be read, or was cut short since it was stored.
         LibraryError: Its sidecar cannot be read, or another process holds the lock.
         OSError: A file is not there or cannot be written.
     """
     from audiolib.analyses import measure
+    from audiolib.recording import is_cut
+    from generation.errors import AudioError
 
     sidecar = read_sidecar(path)
     if is_measured(sidecar):
         return False
-    found = measure(sidecar.clip.path)  # outside the lock: it takes its time
+    audio = sidecar.clip.path
+    if file_sha256(audio) != sidecar.clip.sha256 and is_cut(audio):
+        raise AudioError(f"{audio} is damaged. Its end is missing.")
+    found = measure(audio)  # outside the lock: it takes its time
     with folder.lock():
         now = read_sidecar(path)
         if now.clip.sha256 != sidecar.clip.sha256:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from generation.clipping import Clipping
 
 COMMENT_FORMAT: Final = 1
+TOLERATED_FRAMES: Final = 4_608
+"""So many samples a header may promise in vain: encoders pad, and headers of lossy files count roughly."""
+
 LINE_KEY: Final = "line"
 """Key of a sidecar, and of the comment in an audio file, that names the line of a file that a clip was made for."""
 
@@ -238,6 +241,23 @@ def read_facts(path: Path) -> AudioFacts:
         sha256=file_sha256(path),
         audio_sha256=digest.hexdigest(),
     )
+
+
+def is_cut(path: Path) -> bool:
+    """Return whether an audio file holds less than its header promises, as after an interrupted copy.
+
+    Args:
+        path: The file.
+
+    Raises:
+        AudioError: It cannot be read.
+        OSError: It cannot be opened.
+    """
+    from generation.stream import open_audio
+
+    with open_audio(path) as stream:
+        frames = sum(len(block) for block in stream.blocks())
+        return stream.cut or (stream.promised or 0) - frames > TOLERATED_FRAMES
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """A clip's sidecar made again, from what its audio file says of itself and what the index still knows."""
 
 import json
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -36,10 +37,11 @@ _FROM_ROW: Final = (
     "model",
     "seed",
 )
+_log = logging.getLogger(__name__)
 
 
 def complete_clips(folder: LibraryFolder) -> int:
-    """Write the sidecars that a crash prevented, from what the audio files say of themselves.
+    """Write the sidecars that a crash prevented or that were lost, from the audio files and the index.
 
     Args:
         folder: The library.
@@ -51,11 +53,33 @@ def complete_clips(folder: LibraryFolder) -> int:
         OSError: A sidecar cannot be written.
     """
     found = survey(folder)
-    completed = 0
-    for clip_id, paths in found.audio.items():
-        if clip_id not in found.sidecars and len(paths) == 1 and is_stale(paths[0]):
-            completed += restore_sidecar(folder, paths[0], clip_id) is not None
-    return completed
+    lost = {
+        clip_id: paths[0]
+        for clip_id, paths in found.audio.items()
+        if clip_id not in found.sidecars and len(paths) == 1 and is_stale(paths[0])
+    }
+    rows = known_rows(folder, lost)
+    restored = (restore_sidecar(folder, lost[i], i, row=rows.get(i)) for i in lost)
+    return sum(sidecar is not None for sidecar in restored)
+
+
+def known_rows(folder: LibraryFolder, ids: Collection[str]) -> "dict[str, IndexRow]":
+    """Return what the index still knows of clips whose sidecars are lost: tags and ratings stand nowhere else.
+
+    Args:
+        folder: The library.
+        ids: The clips; those without a row, and all where the index cannot be read, are left out.
+    """
+    from indexing.errors import IndexingError
+    from indexing.store import ClipIndex
+
+    found: dict[str, IndexRow] = {}
+    try:
+        for rows in ClipIndex(folder.index).rows() if ids else ():
+            found |= {row.id: row for row in rows if row.id in ids}
+    except IndexingError as error:
+        _log.info("Sidecars are made again without the index: %s", error)
+    return found
 
 
 def sweep_temporaries(folder: LibraryFolder) -> int:
@@ -85,7 +109,8 @@ def restore_sidecar(
         folder: The library.
         audio: The clip's audio file.
         clip_id: Its id.
-        row: What the index knows of the clip; it is believed where it is about the same samples.
+        row: What the index knows of the clip. Its words are believed whatever the audio holds by now; its numbers
+            where the audio was cut short since, so that a check names the damage.
         foreign: Believe a comment that names another clip's id too: an imported copy has an id of its own.
 
     Returns:
@@ -96,19 +121,25 @@ def restore_sidecar(
         OSError: A file cannot be written.
     """
     from audiolib.analyses import measure
-    from audiolib.recording import LINE_KEY, read_facts
+    from audiolib.recording import LINE_KEY, is_cut, read_facts
     from audiolib.transcripts import waiting
     from generation.errors import AudioError
 
     try:
         facts = asdict(read_facts(audio))
-        measured = measure(audio)
+        found = measure(audio)
+        if row is None:
+            if is_cut(audio):
+                _log.warning("%s was cut short, and nothing says what it was: what is there counts.", audio)
+        elif row.audio_sha256 != facts["audio_sha256"]:
+            was = {name: getattr(row, name) for name in facts}
+            cut = is_cut(audio)
+            facts, found = (was, _measured_of(row)) if cut else (facts, {**found, "original": was})
     except (AudioError, OSError):
         return None
-    if row is not None and row.audio_sha256 != facts["audio_sha256"]:
-        row = None
     comment = _read_comment(audio)
-    known = _from_comment(comment) if foreign or comment.get("id") == clip_id else None
+    own = comment.get("id") == clip_id
+    known = _from_comment(comment) if foreign or own or row is not None else None
     if known is None and row is None and ("audiolib" in comment or not _named_by_us(audio, clip_id)):
         return None  # another clip's audio, or not named as ours are
     fields, recipe = known or ({"title": _title_of(audio, clip_id), "kind": "imported"}, None)
@@ -120,11 +151,13 @@ def restore_sidecar(
         return None
     path = audio.with_name(f"{clip_id}.json")
     codes = audio.with_name(f"{clip_id}.codes.npz")
-    line = {LINE_KEY: comment[LINE_KEY]} if recipe and not foreign and LINE_KEY in comment else {}
-    more = {**measured, **(waiting() if clip.transcript is None else _segments(row)), **line}
+    line = {LINE_KEY: comment[LINE_KEY]} if recipe and own and LINE_KEY in comment else {}
+    more = {**found, **(waiting() if clip.transcript is None else _segments(row)), **line}
     with folder.lock():
         if (there := _readable(path)) is not None:  # written, perhaps edited, while the audio was measured
             return there
+        if not audio.exists():
+            return None  # the clip was removed meanwhile
         keep_aside(path)
         crashpoint("repair.kept-aside")
         return write_sidecar(
@@ -215,6 +248,17 @@ def _from_row(row: "IndexRow | None") -> dict[str, Any]:
         return {}
     fields = {name: getattr(row, name) for name in _FROM_ROW}
     return {**fields, "tags": list(row.tags), "title": row.title or ""}
+
+
+def _measured_of(row: "IndexRow") -> dict[str, Any]:
+    """What was measured of a clip; without its confidence, so that it is measured again when it is whole."""
+    from audiolib.analyses import FIELDS
+    from audiolib.vectors import encode
+    from indexing.analysis import SOUND_SPACE
+
+    sound = row.sound_vector if row.sound_space == SOUND_SPACE else None
+    vectors = {} if sound is None else {SOUND_SPACE: encode(sound)}
+    return {**{name: getattr(row, name) for name in FIELDS}, "vectors": vectors}
 
 
 def _segments(row: "IndexRow | None") -> dict[str, Any]:

@@ -3,14 +3,16 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from audiolib.catalogue import Catalogue
+from audiolib.checking.survey import survey
 from audiolib.crashpoints import crashpoint
 from audiolib.errors import LibraryError
 from audiolib.folder import LibraryFolder
+from audiolib.recovery import known_rows
 from audiolib.requests import Progress
 from audiolib.rowdigests import RowDigest
 from audiolib.rows import rows_of
@@ -165,6 +167,7 @@ class Reindexing:
         def batches() -> Iterator[list["IndexRow"]]:
             nonlocal embedded
             done = 0
+            yield list(self._rows_alone(reader, loaded))
             for sidecars in reader.batches(list(reader.paths)):
                 rows = rows_of(self._folder, sidecars, loaded)
                 embedded += sum(row.vector is not None for row in rows)
@@ -229,7 +232,9 @@ class Reindexing:
         return embedded
 
     def drop_orphans(self, paths: Mapping[str, Path]) -> int:
-        """Remove the rows of clips that have no sidecar any more.
+        """Remove the rows of clips that have neither sidecar nor audio any more.
+
+        Where the audio is left its sidecar will be made again, and tags and rating stand in the row alone by then.
 
         Args:
             paths: The sidecars that there are.
@@ -245,14 +250,22 @@ class Reindexing:
         gone = sorted(index.ids() - paths.keys())
         if not gone:
             return 0
+        audio = survey(self._folder).audio
         with self._folder.lock():
             # Looked at again: another process may have just stored one.
-            gone = [clip_id for clip_id in gone if not self._exists(clip_id)]
+            gone = [clip_id for clip_id in gone if clip_id not in audio and not self._exists(clip_id)]
             index.remove(gone)
         return len(gone)
 
     def _reader(self) -> _Reader:
         return _Reader({path.stem: path for path in self._folder.sidecar_paths()})
+
+    def _rows_alone(self, reader: _Reader, embedder: "Embedder | None") -> Iterator["IndexRow"]:
+        """Rows of clips whose audio is there and whose sidecar is not; see `drop_orphans`."""
+        alone = survey(self._folder).audio.keys() - reader.paths.keys()
+        for row in known_rows(self._folder, alone).values():
+            known = embedder is not None and row.embedder == embedder.name
+            yield row if known else replace(row, vector=None, embedder=None)
 
     def _exists(self, clip_id: str) -> bool:
         try:

@@ -203,8 +203,8 @@ def _parse(path: Path, document: object) -> Sidecar:
 
 def _damaged(path: Path, reason: object) -> SidecarError:
     return SidecarError(
-        f"The sidecar {path} is damaged ({reason}). Restore it from a backup, or remove it and run "
-        "`audiolib index`: a generated clip's is made again from the audio file."
+        f"The sidecar {path} is damaged ({reason}). `audiolib check --repair` makes it again from the audio and "
+        "the index; the damaged one is kept beside it."
     )
 
 

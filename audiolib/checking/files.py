@@ -14,7 +14,6 @@ from audiolib.measuring import is_measured
 from audiolib.sidecars import Sidecar, read_sidecar
 
 REGENERATE = "Move the file away and run `audiolib regenerate {0}`: it makes the same sound again."
-_TOLERATED_FRAMES = 4_608  # encoders pad, and headers of lossy files count roughly
 _RESTORE = "Bring it back from a backup, or remove the clip with `audiolib remove {0}`."
 
 
@@ -185,7 +184,7 @@ class FileChecks:
 
     def _changed_audio(self, sidecar: Sidecar) -> Iterator[Finding]:
         """Other bytes than recorded: other tags, another sound, or damage."""
-        from audiolib.recording import read_facts
+        from audiolib.recording import is_cut, read_facts
         from generation.errors import AudioError
 
         clip = sidecar.clip
@@ -195,7 +194,7 @@ class FileChecks:
             reason = str(error)
         else:
             same = facts["audio_sha256"] == clip.audio_sha256
-            reason = "" if same or not _is_cut(clip.path) else "Its end is missing."
+            reason = "" if same or not is_cut(clip.path) else "Its end is missing."
         if reason:
             yield Finding(
                 kind="audio-damaged",
@@ -253,7 +252,7 @@ class FileChecks:
                 sentence=f"{path} has no sidecar, so the library does not know it.",
                 clip_id=clip_id,
                 path=path,
-                repair="It is made again from what the file says of itself." if alone else None,
+                repair="It is made again from what the file and the index say." if alone else None,
                 by_hand=None if alone else "Move it out of the library and add it with `audiolib add`.",
             )
 
@@ -264,16 +263,6 @@ class FileChecks:
         if key not in self._digests:
             self._digests[key] = file_sha256(path)
         return self._digests[key]
-
-
-def _is_cut(path: Path) -> bool:
-    """Whether a file holds less than its header promises, as after an interrupted copy."""
-    from generation.stream import open_audio
-
-    with open_audio(path) as stream:
-        frames = sum(len(block) for block in stream.blocks())
-        promised = stream.promised or 0
-        return stream.cut or promised - frames > _TOLERATED_FRAMES
 
 
 def _odd(path: Path, what: str) -> Finding:

@@ -10,7 +10,7 @@ from audiolib.checking.findings import Finding
 from audiolib.crashpoints import crashpoint
 from audiolib.errors import LibraryError
 from audiolib.folder import LibraryFolder
-from audiolib.recovery import keep_aside, restore_sidecar
+from audiolib.recovery import keep_aside, known_rows, restore_sidecar
 from audiolib.reindexing import Reindexing
 from audiolib.requests import Progress
 from audiolib.sidecars import edit_sidecar, read_sidecar
@@ -33,7 +33,7 @@ class Repairs:
     def __init__(self, folder: LibraryFolder, catalogue: Catalogue) -> None:
         self._folder = folder
         self._catalogue = catalogue
-        self._rows: dict[str, IndexRow] | None = None
+        self._rows: dict[str, IndexRow] = {}
 
     def mend_files(self, findings: Sequence[Finding], *, progress: Progress | None = None) -> None:
         """Mend everything but the index.
@@ -57,7 +57,7 @@ class Repairs:
             "half-removed": self._mend_trash,
         }
         wanted = [finding for finding in findings if finding.repair and finding.kind in handlers]
-        self._remember(wanted)
+        self._rows = known_rows(self._folder, _ids(wanted, {"sidecar-damaged", "without-sidecar"}))
         for number, finding in enumerate(wanted, start=1):
             self._try(handlers[finding.kind], finding)
             crashpoint("repair.mended")
@@ -123,8 +123,7 @@ class Repairs:
                 None,
             )
         if audio is not None:
-            row = (self._rows or {}).get(clip_id)
-            restore_sidecar(self._folder, audio, clip_id, row=row, foreign=True)
+            restore_sidecar(self._folder, audio, clip_id, row=self._rows.get(clip_id), foreign=True)
 
     def _follow_name(self, finding: Finding) -> None:
         if finding.path is not None and finding.clip_id is not None:
@@ -161,20 +160,6 @@ class Repairs:
 
         with self._folder.lock():
             Trash(self._folder).mend()
-
-    def _remember(self, findings: Iterable[Finding]) -> None:
-        """Rows of the clips whose sidecars must be made again: tags and ratings stand nowhere else."""
-        from indexing.errors import IndexingError
-
-        lost = set(_ids(findings, {"sidecar-damaged", "without-sidecar"}))
-        if not lost:
-            return
-        self._rows = {}
-        try:
-            for rows in self._catalogue.index.rows():
-                self._rows |= {row.id: row for row in rows if row.id in lost}
-        except IndexingError as error:
-            _log.info("Sidecars are made again without the index: %s", error)
 
 
 def _ids(findings: Iterable[Finding], kinds: set[str]) -> list[str]:

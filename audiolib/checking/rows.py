@@ -30,7 +30,7 @@ class RowChecks:
 
         Args:
             expected: What the rows should say, by the clip's id.
-            known: Ids of all clips with a sidecar, also of those whose sidecar cannot be read.
+            known: Ids of all clips with a sidecar, readable or not, or with audio alone.
         """
         from indexing.errors import IndexingError
 
@@ -81,7 +81,7 @@ class RowChecks:
             return
         wanted = expected.get(row.id)
         if wanted is None:
-            return  # its sidecar cannot be read, which is a finding already
+            return  # its sidecar is lost or cannot be read, which is a finding already
         if row.vector is None:
             yield _of_row("vector-missing", row.id, "cannot be found by meaning yet")
         if wanted.sound is not None and row.sound_vector is None:

@@ -54,7 +54,7 @@ class Check:
         if repair and any(finding.repair for finding in found):
             found = self._mended(found, progress)
         found.sort(key=lambda finding: _ORDER[finding.severity])
-        return CheckReport(clips=len(self._known()), findings=tuple(found))
+        return CheckReport(clips=len(self._files.found.sidecars), findings=tuple(found))
 
     def _mended(self, found: list[Finding], progress: Progress | None) -> list[Finding]:
         repairs = Repairs(self._folder, self._catalogue)
@@ -118,7 +118,9 @@ class Check:
         yield from self._settled(checks.findings(self._expected, self._known()))
 
     def _known(self) -> set[str]:
-        return set(self._files.found.sidecars)
+        """Clips that are there, if only their audio: its sidecar is made again from it and from the row."""
+        found = self._files.found
+        return {*found.sidecars, *found.audio}
 
     def _settled(self, findings: Iterable[Finding]) -> Iterator[Finding]:
         """Without what other processes changed since the files were looked at."""
