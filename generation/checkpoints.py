@@ -29,6 +29,17 @@ STYLE_REFUSED = (
     "with code to be run; use facebook/musicgen-melody, or let a clip go on from your music with --continue."
 )
 _STYLE = "facebook/musicgen-style"
+_PUBLISHED = {
+    f"musicgen-{size}"
+    for size in (
+        *("small", "medium", "large", "melody", "melody-large", "style"),
+        *("stereo-small", "stereo-medium", "stereo-large", "stereo-melody", "stereo-melody-large"),
+    )
+}
+"""Meta's own: a folder of such a name holds it, unless it says otherwise."""
+
+RECORD = ".repository.json"
+"""Beside what `downloads.pull_model` has fetched: where it comes from, for folders have no owner in their name."""
 _MODEL_TYPES = ("musicgen", "musicgen_melody")
 _CHUNK = 1 << 20
 _LONGEST_HEAD = 100 << 20  # safetensors' own limit
@@ -86,13 +97,56 @@ def repository_name(name: str) -> str:
     return f"facebook/{name}" if re.fullmatch(r"musicgen-[\w-]+", name) else name
 
 
+def write_record(folder: Path, repository: str) -> None:
+    """Write down whose files lie in a folder.
+
+    Args:
+        folder: A checkpoint's.
+        repository: `owner/name` on the hub.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    (folder / RECORD).write_text(json.dumps({"repository": repository}) + "\n", encoding="utf-8")
+
+
+def held_in(folder: Path) -> str | None:
+    """The repository whose files lie in a folder, as far as that is known."""
+    try:
+        recorded = json.loads((folder / RECORD).read_text(encoding="utf-8"))["repository"]
+    except (OSError, ValueError, KeyError, TypeError):
+        recorded = None
+    if isinstance(recorded, str):
+        return recorded
+    if folder.name == STARTER:
+        return STARTER
+    return f"facebook/{folder.name}" if folder.name in _PUBLISHED else None
+
+
+def holds_another(folder: Path, repository: str) -> bool:
+    """Whether the files in a folder are known to be another repository's.
+
+    Args:
+        folder: One of a models folder, named like the repository.
+        repository: `owner/name`; a name without an owner is anybody's, but for the starter's.
+    """
+    held = held_in(folder)
+    if held is None or ("/" not in repository and repository != STARTER):
+        return False
+    return held.casefold() != repository.casefold()
+
+
+def _places(name: str) -> list[Path]:
+    """The model folders that bear a name, whoever's they are."""
+    if os.sep in name and len(Path(name).parts) != 2:
+        return []
+    return [path for folder in models_dirs() if _is_model(path := folder / name.split("/")[-1])]
+
+
 def _locate(name: str) -> Path | None:
-    if os.sep not in name or len(Path(name).parts) == 2:
-        for folder in models_dirs():
-            candidate = folder / name.split("/")[-1]
-            if _is_model(candidate):
-                return candidate
-    return _cached_snapshot(repository_name(name))
+    repository = repository_name(name)
+    own = [path for path in _places(name) if not holds_another(path, repository)]
+    return own[0] if own else _cached_snapshot(repository)
 
 
 def find_model(name: str | Path | None = None) -> FoundModel:
@@ -126,6 +180,11 @@ def find_model(name: str | Path | None = None) -> FoundModel:
         repository = repository_name(text)
         if repository == _STYLE:
             raise ModelNotFoundError(STYLE_REFUSED)
+        for place in _places(text):
+            raise ModelNotFoundError(
+                f"The model {text!r} is not on this machine: {place} holds {held_in(place)}. Name that one, or move "
+                f"the folder away and get the other with `audiolib models pull {repository}`."
+            )
         pull = f"get it with `audiolib models pull {repository}`, or " if repository.count("/") == 1 else ""
         raise ModelNotFoundError(
             f"The model {text!r} is not on this machine; {pull}see `audiolib models list`."
@@ -159,7 +218,7 @@ def list_models() -> list[FoundModel]:
     for folder in models_dirs():
         for config in sorted(folder.glob("*/config.json")):
             if _model_type(config) in _MODEL_TYPES:
-                name = repository_name(config.parent.name)
+                name = held_in(config.parent) or repository_name(config.parent.name)
                 found.setdefault(name, FoundModel(model_id=name, path=config.parent))
     for folder in sorted(_hub_cache().glob("models--*--*")):
         name = folder.name.removeprefix("models--").replace("--", "/", 1)

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from generation.audiocraft import CODEC, LANGUAGE_MODEL
-from generation.checkpoints import check_usable, models_dirs, repository_name
+from generation.checkpoints import (
+    RECORD,
+    check_usable,
+    held_in,
+    holds_another,
+    models_dirs,
+    repository_name,
+    write_record,
+)
 from generation.convert import INDEX as PICKLE_INDEX
 from generation.convert import convert, pickled_weights
 from generation.errors import DownloadError
@@ -47,9 +55,10 @@ def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None)
     Raises:
         CheckpointError: pickles hold anything but tensors, a part that they leave out is not on this machine, or the
             model is known to be of no use here.
-        DownloadError: the name is wrong, the hub is not reachable, `HF_HUB_OFFLINE` is set, or the disk is full.
+        DownloadError: the name is wrong, another repository lies in the folder, the hub is not reachable,
+            `HF_HUB_OFFLINE` is set, or the disk is full.
     """
-    from huggingface_hub import constants, errors, model_info, snapshot_download
+    from huggingface_hub import constants
 
     repository = repository_name(name)
     if repository.count("/") != 1:
@@ -60,14 +69,39 @@ def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None)
     if constants.HF_HUB_OFFLINE:
         raise DownloadError("HF_HUB_OFFLINE is set, so nothing is downloaded; unset it and try again.")
     target = models_dirs()[0] / repository.split("/")[1]
+    if target.is_dir() and any(target.iterdir()) and holds_another(target, repository):
+        raise DownloadError(
+            f"{target} holds {held_in(target)}, and {repository} would lie in the same folder. Move that folder away, "
+            "or name another models folder with AUDIOLIB_MODELS, and try again."
+        )
+    if _fetch(repository, target, progress) and (
+        pickled_weights(target) or (target / LANGUAGE_MODEL).is_file()
+    ):
+        _replace_pickles(target)
+    if not any(target.glob("*.safetensors")) and not any(target.glob("*.npz")):
+        raise DownloadError(f"{repository} publishes no weights that can be used.")
+    return target
+
+
+def _fetch(repository: str, target: Path, progress: Callable[[int, int], None] | None) -> list[str]:
+    """Download what is needed of a repository; returns the patterns of the pickles among it."""
+    from huggingface_hub import errors, model_info, snapshot_download
+
     options: dict[str, Any] = {} if progress is None else {"tqdm_class": _reporter(progress)}
     try:
         # Asked first: without the hub `snapshot_download` takes a folder that is there for a download.
         info = model_info(repository, timeout=_PATIENCE)
-        names = [sibling.rfilename for sibling in info.siblings or []]
-        pickles = _pickles_needed(names)
-        patterns = [*_PATTERNS, *pickles]
-        snapshot_download(repository, revision=info.sha, local_dir=target, allow_patterns=patterns, **options)
+        pickles = _pickles_needed([sibling.rfilename for sibling in info.siblings or []])
+        target.mkdir(parents=True, exist_ok=True)
+        write_record(target, repository)
+        snapshot_download(
+            repository,
+            revision=info.sha,
+            local_dir=target,
+            allow_patterns=[*_PATTERNS, *pickles],
+            ignore_patterns=[RECORD],  # ours, not theirs
+            **options,
+        )
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise DownloadError(
             f"The hub has no public repository {repository!r} (or it needs HF_TOKEN)."
@@ -83,11 +117,7 @@ def pull_model(name: str, *, progress: Callable[[int, int], None] | None = None)
         raise DownloadError(
             f"{repository} could not be downloaded: {reason.rstrip('.')}.{way_out}"
         ) from error
-    if pickles and (pickled_weights(target) or (target / LANGUAGE_MODEL).is_file()):
-        _replace_pickles(target)
-    if not any(target.glob("*.safetensors")) and not any(target.glob("*.npz")):
-        raise DownloadError(f"{repository} publishes no weights that can be used.")
-    return target
+    return pickles
 
 
 def _pickles_needed(names: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from audiocraft_files import export
 
-from generation.checkpoints import weight_digest
+from generation.checkpoints import RECORD, held_in, weight_digest
 from generation.musicgen import MusicGen
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -138,7 +138,11 @@ def test_pickles_alone_are_converted_and_go(
     hub.repositories["facebook/musicgen-old"] = {**others, "pytorch_model.bin": stream.getvalue()}
     result = pull("musicgen-old", hub, tmp_path)
     path = Path(result["path"])
-    assert {entry.name for entry in path.iterdir() if entry.is_file()} == {*others, "model.safetensors"}
+    assert {entry.name for entry in path.iterdir() if entry.is_file()} == {
+        *others,
+        "model.safetensors",
+        RECORD,
+    }
     expected = MusicGen.from_pretrained(reference_folder).generate("calm", max_steps=6, seed=1)
     assert (MusicGen.from_pretrained(path).generate("calm", max_steps=6, seed=1) == expected).all()
 
@@ -161,6 +165,7 @@ def test_audiocrafts_own_files_are_converted_and_go(
     assert "path" in pull("google-t5/t5-base", hub, tmp_path)
     assert pull("someone/musicgen-own", hub, tmp_path)["path"] == str(folder)
     assert {entry.name for entry in folder.iterdir() if entry.is_file()} == {
+        RECORD,
         "README.md",
         "config.json",
         "generation_config.json",
@@ -189,7 +194,7 @@ def test_a_pulled_model_can_be_used(hub: Hub, tiny_folder: Path, tmp_path: Path)
     result = pull("musicgen-tiny", hub, tmp_path)
     path = tmp_path / "models" / "musicgen-tiny"
     assert result["path"] == str(path)
-    assert {entry.name for entry in path.iterdir() if entry.is_file()} == {*files, "README.md"}
+    assert {entry.name for entry in path.iterdir() if entry.is_file()} == {*files, "README.md", RECORD}
     assert not [name for name in hub.asked if name.endswith(".bin")]
     assert weight_digest(path) == weight_digest(tiny_folder)
     model = MusicGen.from_pretrained(path)
@@ -207,6 +212,39 @@ def test_pulling_again_fetches_nothing(hub: Hub, tiny_folder: Path, tmp_path: Pa
     hub.asked.clear()
     assert pull("me/model", hub, tmp_path)["path"] == first["path"]
     assert not hub.asked
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_two_repositories_do_not_share_a_folder(
+    hub: Hub, tiny_folder: Path, tmp_path: Path, recorded: bool
+) -> None:
+    files = files_of(tiny_folder)
+    # What a repository says of itself does not count.
+    hub.repositories["facebook/musicgen-small"] = {
+        **files,
+        RECORD: b'{"repository": "someone/musicgen-small"}',
+    }
+    hub.repositories["someone/musicgen-small"] = {**files, "config.json": b"{}"}
+    folder = tmp_path / "models" / "musicgen-small"
+    assert pull("musicgen-small", hub, tmp_path)["path"] == str(folder)
+    assert held_in(folder) == "facebook/musicgen-small"
+    if not recorded:  # as an older version left it
+        (folder / RECORD).unlink()
+    error = pull("someone/musicgen-small", hub, tmp_path)["error"]
+    assert f"{folder} holds facebook/musicgen-small" in error
+    assert "AUDIOLIB_MODELS" in error
+    assert (folder / "config.json").read_bytes() == files["config.json"]
+    assert "path" in pull("facebook/musicgen-small", hub, tmp_path)
+
+
+def test_a_folder_of_unknown_origin_is_taken_over(hub: Hub, tiny_folder: Path, tmp_path: Path) -> None:
+    hub.repositories["me/model"] = files_of(tiny_folder)
+    folder = tmp_path / "models" / "model"
+    shutil.copytree(tiny_folder, folder)
+    assert held_in(folder) is None
+    assert pull("me/model", hub, tmp_path)["path"] == str(folder)
+    assert held_in(folder) == "me/model"
+    assert "holds me/model" in pull("you/model", hub, tmp_path)["error"]
 
 
 @pytest.mark.parametrize("name", ["starter", "a/b/c", ""])

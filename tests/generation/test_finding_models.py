@@ -10,6 +10,7 @@ import pytest
 
 from generation.checkpoints import (
     PREFERRED,
+    RECORD,
     STARTER,
     find_model,
     list_models,
@@ -17,6 +18,7 @@ from generation.checkpoints import (
     models_dirs,
     repository_name,
     weight_digest,
+    write_record,
 )
 from generation.errors import GenerationError, ModelNotFoundError
 from generation.musicgen import MusicGen
@@ -113,6 +115,40 @@ class TestFinding:
         (snapshot / "config.json").unlink()
         with pytest.raises(ModelNotFoundError):
             find_model("someone/model")
+
+    def test_a_folder_is_of_one_repository(self, here: Path, tiny_folder: Path) -> None:
+        path = place(tiny_folder, here / "models" / "musicgen-small")
+        with pytest.raises(ModelNotFoundError, match="musicgen-small holds facebook/musicgen-small"):
+            find_model("someone/musicgen-small")
+        write_record(path, "someone/musicgen-small")
+        assert find_model("Someone/musicgen-small").path == path
+        assert [model.model_id for model in list_models()] == ["someone/musicgen-small"]
+        for name in ("musicgen-small", PREFERRED):
+            with pytest.raises(ModelNotFoundError, match="musicgen-small holds someone/musicgen-small"):
+                find_model(name)
+        with pytest.raises(ModelNotFoundError, match="No model"):
+            find_model()
+        snapshot = cache(tiny_folder, here / "hf", PREFERRED)
+        assert find_model().path == snapshot
+        (path / RECORD).write_text("[]")
+        assert find_model(PREFERRED).path == path
+
+    def test_the_starter_is_nobody_elses(self, here: Path, tiny_folder: Path) -> None:
+        bundled = place(tiny_folder, here / "generation" / "_bundled" / "starter")
+        with pytest.raises(ModelNotFoundError, match="starter holds starter"):
+            find_model("someone/starter")
+        mine = place(tiny_folder, here / "models" / "starter")
+        write_record(mine, "someone/starter")
+        assert find_model("someone/starter").path == mine
+        assert find_model(STARTER).path == bundled
+
+    def test_names_of_no_owner_are_anybodys(self, here: Path, tiny_folder: Path) -> None:
+        path = place(tiny_folder, here / "models" / "model")
+        assert find_model("me/model").path == path  # nobody knows whose it is
+        write_record(path, "me/model")
+        assert find_model("model").path == path
+        with pytest.raises(ModelNotFoundError, match="model holds me/model"):
+            find_model("you/model")
 
     @pytest.mark.parametrize("as_text", [True, False])
     def test_a_folder(self, here: Path, tiny_folder: Path, as_text: bool) -> None:
