@@ -188,7 +188,7 @@ def test_an_embedder_is_the_same_by_its_short_name(tmp_path: Path) -> None:
     manifest = json.loads((library.path / "library.json").read_text())
     assert manifest["embedder"] == "sentence-transformers/all-MiniLM-L6-v2"
     catalogue = AudioLibrary(tmp_path / "library", settings=settings)._catalogue
-    assert catalogue.load_embedder("all-MiniLM-L6-v2") is catalogue.load_embedder()
+    assert catalogue.load_embedder() is catalogue.load_embedder("all-MiniLM-L6-v2")
 
 
 class TestAfterACrash:
