@@ -88,7 +88,7 @@ class Trash:
         """
         found = [entry for path in self._folders() if (entry := _read_entry(path)) is not None]
         if older_than is not None:
-            now = datetime.now(UTC)  # a moment before the first year is none, but any two are so long apart
+            now = datetime.now(UTC)  # and not `now - older_than`, which may lie before the first year
             found = [entry for entry in found if now - entry.removed > older_than]
         return sorted(found, key=lambda entry: (entry.removed_at, entry.id), reverse=True)
 
