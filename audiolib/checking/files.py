@@ -1,12 +1,14 @@
 """Checks of the files: every clip has a sidecar that can be read, and audio that is what the sidecar says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from audiolib.checking.findings import Finding
-from audiolib.checking.survey import Survey, is_stale
+from audiolib.checking.survey import AUDIO_SUFFIXES, Survey, is_stale
 from audiolib.checking.trash import trash_findings
+from audiolib.clip import Clip
 from audiolib.errors import LibraryError, LibraryFormatError
 from audiolib.files import file_sha256
 from audiolib.folder import LibraryFolder
@@ -14,6 +16,7 @@ from audiolib.measuring import is_measured
 from audiolib.sidecars import Sidecar, read_sidecar
 
 REGENERATE = "Move the file away and run `audiolib regenerate {0}`: it makes the same sound again."
+_ADD = "Move it out of the library and add it with `audiolib add`."
 _RESTORE = "Bring it back from a backup, or remove the clip with `audiolib remove {0}`."
 
 
@@ -32,6 +35,7 @@ class FileChecks:
         """What lies in the library; another survey is looked at again with the digests that are known."""
         self._deep = deep
         self._digests: dict[tuple[str, int, int], str] = {}
+        self._odd_audio: dict[str, Path] | None = None
 
     def clips(
         self, *, each: Callable[[Sidecar], None], progress: Callable[[int, int], None] | None = None
@@ -42,6 +46,7 @@ class FileChecks:
             each: Called with every sidecar that can be read.
             progress: Called with the clips done and the clips in all.
         """
+        self._odd_audio = None
         total = len(self.found.sidecars)
         for number, clip_id in enumerate(sorted(self.found.sidecars), start=1):
             yield from self._clip(clip_id, each)
@@ -172,6 +177,15 @@ class FileChecks:
                 path=others[0],
                 repair="The sidecar follows it.",
             )
+        if not sidecar.referenced and (astray := self._astray(clip)) is not None:
+            return Finding(
+                kind="audio-moved",
+                severity="error",
+                sentence=f"The audio of clip {clip.id} was moved to {astray}.",
+                clip_id=clip.id,
+                path=astray,
+                repair="It is moved back.",
+            )
         again = f"`audiolib regenerate {clip.id}` makes it again."
         return Finding(
             kind="audio-missing",
@@ -181,6 +195,18 @@ class FileChecks:
             path=clip.path,
             by_hand=again if sidecar.recipe is not None else _RESTORE.format(clip.id),
         )
+
+    def _astray(self, clip: Clip) -> Path | None:
+        """The very file of a clip, in a folder or under a name that a hand gave it; no odd file any more then."""
+        if self._odd_audio is None:
+            self._odd_audio = self._by_digest(
+                path for path in self.found.odd if path.suffix.lower() in AUDIO_SUFFIXES
+            )
+        named = self._by_digest(self.found.audio.get(clip.id, ())).get(clip.sha256)
+        astray = named or self._odd_audio.pop(clip.sha256, None)
+        if astray in self.found.odd:
+            self.found.odd.remove(astray)
+        return astray
 
     def _changed_audio(self, sidecar: Sidecar) -> Iterator[Finding]:
         """Other bytes than recorded: other tags, another sound, or damage."""
@@ -253,8 +279,16 @@ class FileChecks:
                 clip_id=clip_id,
                 path=path,
                 repair="It is made again from what the file and the index say." if alone else None,
-                by_hand=None if alone else "Move it out of the library and add it with `audiolib add`.",
+                by_hand=None if alone else _ADD,
             )
+
+    def _by_digest(self, paths: Iterable[Path]) -> dict[str, Path]:
+        """Files that can be read by their SHA-256."""
+        found: dict[str, Path] = {}
+        for path in filter(_is_plain, paths):
+            with suppress(OSError):
+                found.setdefault(self._digest(path), path)
+        return found
 
     def _digest(self, path: Path) -> str:
         """The file's SHA-256, computed once as long as the file does not change."""
@@ -271,5 +305,10 @@ def _odd(path: Path, what: str) -> Finding:
         severity="note",
         sentence=f"{path} {what.strip()}; it is left alone.",
         path=path,
-        by_hand="Audio is added with `audiolib add`." if not path.is_symlink() else None,
+        by_hand=_ADD if path.suffix.lower() in AUDIO_SUFFIXES and _is_plain(path) else None,
     )
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether a path is a file itself, which can be moved and read: no link, no pipe."""
+    return path.is_file() and not path.is_symlink()

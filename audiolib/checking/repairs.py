@@ -1,6 +1,7 @@
 """Mending: files first, then the index, which is derived from them. Nothing is deleted that could be someone's."""
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from audiolib.catalogue import Catalogue
 from audiolib.checking.findings import Finding
 from audiolib.crashpoints import crashpoint
 from audiolib.errors import LibraryError
+from audiolib.files import sync_folder
 from audiolib.folder import LibraryFolder
 from audiolib.recovery import keep_aside, known_rows, restore_sidecar
 from audiolib.reindexing import Reindexing
@@ -126,9 +128,19 @@ class Repairs:
             restore_sidecar(self._folder, audio, clip_id, row=self._rows.get(clip_id), foreign=True)
 
     def _follow_name(self, finding: Finding) -> None:
-        if finding.path is not None and finding.clip_id is not None:
-            with self._folder.lock():
-                edit_sidecar(self._folder.sidecar_path(finding.clip_id), {"file": finding.path.name})
+        """The sidecar follows a name that begins with the clip's id; a file that went further is moved back."""
+        if finding.path is None or finding.clip_id is None:
+            return
+        with self._folder.lock():
+            path = self._folder.sidecar_path(finding.clip_id)
+            if finding.path.parent == path.parent and _is_audio(finding.path.name, finding.clip_id):
+                edit_sidecar(path, {"file": finding.path.name})
+                return
+            home = read_sidecar(path).clip.path
+            if not home.exists():
+                os.rename(finding.path, home)
+                sync_folder(home.parent)
+                sync_folder(finding.path.parent)
 
     def _follow_sound(self, finding: Finding) -> None:
         """The sidecar says what the file is now, and keeps what it was."""
