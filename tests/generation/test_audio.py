@@ -297,6 +297,13 @@ def test_resampling_to_the_same_rate_changes_nothing() -> None:
     np.testing.assert_array_equal(resample(tone(), RATE, RATE), tone())
 
 
+def test_sixteen_bit_samples_are_resampled_as_floats() -> None:
+    stored = to_int16(tone())
+    np.testing.assert_array_equal(resample(stored, RATE, 8_000), resample(stored / 32768, RATE, 8_000))
+    with pytest.raises(AudioError, match="int64"):
+        resample(stored.astype(np.int64), RATE, 8_000)
+
+
 @pytest.mark.parametrize(("from_hz", "to_hz"), [(0, 16000), (32000, 0), (-1, 16000)])
 def test_rates_that_are_none(from_hz: int, to_hz: int) -> None:
     with pytest.raises(AudioError, match="Hz"):

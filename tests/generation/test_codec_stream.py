@@ -67,6 +67,15 @@ def test_what_is_settled_comes_at_once_and_little_is_held_back() -> None:
     assert held <= 9
 
 
+def test_what_is_kept_does_not_grow() -> None:
+    codec, codes = codec_of(BASE), random_codes(BASE, 200)
+    stream, kept = CodecStream(codec, BASE), []
+    for start in range(0, 200, 20):
+        stream.feed(codes[:, :, start : start + 20])
+        kept.append(sum(value.nbytes for value in vars(stream).values() if isinstance(value, mx.array)))
+    assert len(set(kept[1:])) == 1
+
+
 def test_the_memory_is_that_of_a_piece_not_of_the_clip() -> None:
     config = BASE
     codec, codes = codec_of(config), random_codes(config, 4_000)

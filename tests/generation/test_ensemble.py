@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from generation import compose, cpu_loop
-from generation.config import DecoderConfig, MusicGenConfig
+from generation.config import DecoderConfig, MelodyConfig, MusicGenConfig
 from generation.ensemble import Ensemble
 from generation.errors import InvalidRequestError
 from generation.musicgen import MusicGen
@@ -97,6 +97,15 @@ def test_models_that_do_not_fit_are_refused(tiny_model: MusicGen, tmp_path: Path
     stranger = MusicGen.from_pretrained(make_tiny_checkpoint(tmp_path / "stranger", 3))
     with pytest.raises(InvalidRequestError, match="cannot be mixed"):
         Ensemble([tiny_model, stranger])
+    # The same codec and codebooks, but nothing in common in what it is conditioned on.
+    follows = dataclasses.replace(
+        MusicGenConfig.tiny(),
+        decoder=dataclasses.replace(DecoderConfig.tiny(), cross_attention=False),
+        melody=MelodyConfig(chroma_length=5),
+    )
+    folder = make_tiny_checkpoint(tmp_path / "melody", 1, follows, codec_of=tiny_model.folder)
+    with pytest.raises(InvalidRequestError, match="cannot be mixed"):
+        Ensemble([tiny_model, MusicGen.from_pretrained(folder)])
     with pytest.raises(InvalidRequestError, match="two models"):
         Ensemble([tiny_model])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -139,6 +141,29 @@ def test_another_run_waits_for_the_last_one(monkeypatch: pytest.MonkeyPatch) -> 
     for run, tokens in zip(("one", "one", "other", "one"), made, strict=True):
         last.queue(run, lambda own=tokens: (own, own))
     assert [int(tokens.item()) for tokens in waited] == [1, 2]
+
+
+def test_no_two_threads_queue_at_once() -> None:
+    """Between the wait for another run's kernels and the queueing of one's own, nobody else may come."""
+    last, inside, leave, events = _LastQueued(), threading.Event(), threading.Event(), []
+
+    def step(name: str) -> tuple[mx.array, mx.array]:
+        events.append(f"{name} begins")
+        if name == "one":
+            inside.set()
+            leave.wait(10)
+        events.append(f"{name} ends")
+        return mx.zeros((1,)), mx.zeros((1,))
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(last.queue, "one", lambda: step("one"))]
+        assert inside.wait(10)
+        runs.append(pool.submit(last.queue, "other", lambda: step("other")))
+        time.sleep(0.2)
+        leave.set()
+        for run in runs:
+            run.result(10)
+    assert events == ["one begins", "one ends", "other begins", "other ends"]
 
 
 def test_what_the_kernels_are_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What is refused or told in a sentence: codes of no book, damage, streams that broke off."""
+"""What is refused or told in a sentence: codes of no book, numbers of no sense, damage, streams that broke off."""
 
 from __future__ import annotations
 
@@ -57,6 +57,14 @@ def test_damage_is_told_in_every_number_type(tiny_folder: Any, options: dict[str
         model.compose(["calm"], seeds=[1], max_steps=8)
 
 
+def test_a_damaged_codec_is_told_by_a_stream(tiny_folder: Any) -> None:
+    model = MusicGen.from_pretrained(tiny_folder)
+    book = model.parts.codec.quantizer.layers[0]
+    book.embed = book.embed * float("nan")
+    with pytest.raises(GenerationError, match="samples that are no numbers"):
+        next(model.stream("calm", seed=1, duration=1))
+
+
 def test_models_share_the_memory(tiny_model: MusicGen, monkeypatch: pytest.MonkeyPatch) -> None:
     both = Ensemble([tiny_model, tiny_model])
     assert both.batch_limit(10) == tiny_model.batch_limit(10)  # there is enough for as many as pay
@@ -81,10 +89,59 @@ def test_narrow_models_work_in_one_thread(tiny_model: MusicGen, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "options", [{"context": math.nan}, {"context": math.inf}, {"limit": math.nan}], ids=str
+    "options",
+    [
+        {"context": math.nan},
+        {"context": math.inf},
+        {"context": "long"},
+        {"limit": math.nan},
+        {"limit": None},
+        {"limit": 0},
+    ],
+    ids=str,
 )
 def test_seconds_that_are_no_numbers(tiny_model: MusicGen, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequestError):
         tiny_model.compose(["calm"], duration=1, **options)
     with pytest.raises(InvalidRequestError):
         tiny_model.stream("calm", duration=1, chunk=math.inf)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"max_steps": 10.5}, "whole one, not 10.5"),
+        ({"duration": "long"}, "number of seconds above 0"),
+        ({"duration": 1, "seed": 1.5}, "A seed is a whole number from 0 to 9223372036854775807, not 1.5"),
+        ({"duration": 1, "seed": ["1"]}, "A seed is a whole number"),
+        ({"duration": 1, "top_k": 2.5}, "Top-k must be a whole number"),
+        ({"duration": 1, "temperature": "hot"}, "must be numbers"),
+        ({"duration": 1, "top_p": "most"}, "must be numbers"),
+        ({"duration": 1, "guidance": [3.0]}, "must be numbers"),
+        ({"duration": 1, "guidance": 1e7}, "from 0 to 1e"),
+        ({"duration": 1, "temperature": 1e-40}, r"temperature must be 0 \(greedy\), or 1e-20 or more"),
+    ],
+    ids=str,
+)
+def test_what_is_no_number_of_its_kind(tiny_model: MusicGen, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidRequestError, match=f"(?i){sentence}"):
+        tiny_model.generate("calm", **options)
+
+
+def test_numpys_numbers_are_numbers(tiny_model: MusicGen) -> None:
+    expected = tiny_model.generate("calm", max_steps=6, seed=1, top_k=5, temperature=0.5)
+    same = {
+        "max_steps": np.int64(6),
+        "seed": np.uint8(1),
+        "top_k": np.int32(5),
+        "temperature": np.float32(0.5),
+    }
+    np.testing.assert_array_equal(tiny_model.generate("calm", **same), expected)
+
+
+@pytest.mark.parametrize(("prompt", "sentence"), [("calm \ud800", "surrogates"), (7, "not int")])
+def test_prompts_that_are_no_text(tiny_model: MusicGen, prompt: Any, sentence: str) -> None:
+    with pytest.raises(InvalidRequestError, match=sentence):
+        tiny_model.compose(["calm", prompt], max_steps=6)
+    with pytest.raises(InvalidRequestError, match=sentence):
+        tiny_model.stream(prompt, max_steps=6)

@@ -67,6 +67,13 @@ def test_a_long_caption_keeps_its_end_token() -> None:
     assert tokens[0, 0, -1] == 1
 
 
+@pytest.mark.parametrize(("warm_up", "first"), [(0, 1.0), (1, 1.0), (4, 0.25)])
+def test_the_learning_rate_rises_to_its_peak(warm_up: int, first: float) -> None:
+    trainer = Trainer(TEXT, DECODER, Plan(peak=2.0, warm_up=warm_up))
+    assert trainer.learning_rate(0, 0.0) == pytest.approx(2.0 * first)
+    assert trainer.learning_rate(warm_up, 0.0) == pytest.approx(2.0)
+
+
 def test_it_learns_what_a_caption_means(tmp_path: Path) -> None:
     plan = Plan(steps=120, batch=8, peak=5e-3, warm_up=10, held_out=8, check_every=40, decay=0.9)
     trainer = Trainer(TEXT, DECODER, plan)
