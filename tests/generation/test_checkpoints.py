@@ -307,6 +307,19 @@ class TestTokenizer:
             assert fast.encode(prompt) == expected
             assert expected[-1] == 1
 
+    def test_a_file_that_cuts_fills_and_has_gaps(self, tmp_path: Path) -> None:
+        from tokenizers import Tokenizer, models, pre_tokenizers
+
+        ids = {"<unk>": 2, "calm": 3, "piano": 200}
+        words = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))  # noqa: S106  # a token of text
+        words.pre_tokenizer = pre_tokenizers.Whitespace()
+        words.enable_truncation(2)
+        words.enable_padding(length=8)
+        words.save(str(tmp_path / "tokenizer.json"))
+        assert load_tokenizer(tmp_path, 1, most=201).encode("calm piano calm") == [3, 200, 3, 1]
+        with pytest.raises(CheckpointError, match="has 201 tokens, the text encoder knows 200"):
+            load_tokenizer(tmp_path, 1, most=200)
+
 
 class TestSaving:
     @pytest.mark.parametrize(

@@ -211,6 +211,8 @@ def test_what_could_be_heard_is_told(
 
 def test_16_bit_sound_is_taken_as_it_is() -> None:
     whole = np.array([-32768, -1, 0, 1, 32767], dtype=np.int16)
+    with pytest.raises(AudioError, match="int32"):
+        finish_sound(whole.astype(np.int32), RATE)
     np.testing.assert_array_equal(finish_sound(whole, RATE).audio, whole / np.float32(32768))
 
 

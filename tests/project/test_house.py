@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 MAX_LINES = 400
+MAX_BODY = 60
 # Folders of one person's or one machine's: they mean nothing to anybody else.
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:home|Users|root|work|mnt)/\w")
 MAY_PRINT = (
@@ -27,6 +28,17 @@ def prints(source: str) -> list[int]:
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
+
+
+def bodies(source: str) -> dict[str, int]:
+    """Lines of each function by its name, from behind its docstring to its end: what has to be read at once."""
+    lengths: dict[str, int] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[min(len(node.body) - 1, 0 if ast.get_docstring(node) is None else 1)]
+            length = (node.end_lineno or node.lineno) - first.lineno + 1
+            lengths[node.name] = max(length, lengths.get(node.name, 0))
+    return lengths
 
 
 def undocumented(source: str) -> list[str]:
@@ -60,6 +72,16 @@ def test_files_stay_small(modules: list[Path], root: Path) -> None:
     assert not {name: length for name, length in lengths.items() if length > MAX_LINES}
 
 
+def test_functions_stay_small(modules: list[Path], root: Path) -> None:
+    found = {str(path.relative_to(root)): bodies(path.read_text()) for path in modules}
+    assert not {
+        f"{path}: {name}": length
+        for path, lengths in found.items()
+        for name, length in lengths.items()
+        if length > MAX_BODY
+    }
+
+
 def test_public_names_are_documented(modules: list[Path], root: Path) -> None:
     missing = {str(path.relative_to(root)): undocumented(path.read_text()) for path in modules}
     assert not {name: names for name, names in missing.items() if names}
@@ -83,6 +105,12 @@ def test_packages_are_typed(root: Path, package: str) -> None:
 
 def test_the_rules_catch() -> None:
     assert prints("def f():\n    print('x')") == [2]
+    assert bodies('def f(\n    x,\n):\n    """What.\n\n    How.\n    """\n    a = 1\n    return a') == {
+        "f": 2
+    }
+    assert bodies(
+        'class C:\n    async def f(self):\n        """What."""\ndef f():\n    a = 1\n    return a'
+    ) == {"f": 2}
     assert undocumented("def f(): ...\nclass _C: ...") == ["module", "f"]
     assert not undocumented("")
     assert MACHINE_PATH.search("path = '" + "/ho" + "me/ann/model'")
