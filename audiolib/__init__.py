@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from audiolib.checking.findings import CheckReport, Finding
     from audiolib.clip import Clip, Recipe, SearchHit
+    from audiolib.details import ClipDetails, Transcription
     from audiolib.duplicates import NEAR_SIMILARITY, DuplicateGroup
     from audiolib.errors import AudiolibError
     from audiolib.importing.values import ImportOutcome
@@ -38,6 +39,7 @@ __all__ = [
     "Benchmark",
     "CheckReport",
     "Clip",
+    "ClipDetails",
     "ClipProgress",
     "Destination",
     "DuplicateGroup",
@@ -55,6 +57,7 @@ __all__ = [
     "SearchHit",
     "SoundFinish",
     "Take",
+    "Transcription",
     "TrashedClip",
     "Waveform",
     "__version__",
@@ -69,6 +72,7 @@ _HOMES = {
     "Benchmark": "generation.bench_values",
     "CheckReport": "audiolib.checking.findings",
     "Clip": "audiolib.clip",
+    "ClipDetails": "audiolib.details",
     "ClipProgress": "audiolib.progress",
     "Destination": "audiolib.outputs",
     "DuplicateGroup": "audiolib.duplicates",
@@ -88,6 +92,7 @@ _HOMES = {
     "SearchHit": "audiolib.clip",
     "SoundFinish": "generation.finish",
     "Take": "audiolib.ranking",
+    "Transcription": "audiolib.details",
     "TrashedClip": "audiolib.trash",
     "Waveform": "audiolib.waveform",
     "__version__": "audiolib.version",

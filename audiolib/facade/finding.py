@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiolib.clip import Clip, Recipe, SearchHit
+from audiolib.details import ClipDetails, clipped_of, details_of
 from audiolib.errors import InvalidInputError
 from audiolib.facade.base import LibraryBase
-from audiolib.jsonfields import is_finite
 from audiolib.prompts import clean_prompt
 from audiolib.similar import Listener
 
@@ -59,13 +59,18 @@ class Finding(LibraryBase):
         Raises:
             ClipNotFoundError: As for `get`, and so for the other errors.
         """
-        from audiolib.recording import CLIPPED_KEY
+        return clipped_of(self._sidecar(reference))
 
-        found = self._sidecar(reference).document.get(CLIPPED_KEY)
-        values = found if isinstance(found, dict) else {}
-        told = {name: values.get(name) for name in ("samples", "over_db")}
-        told |= {"limit_db": values["limit_db"]} if "limit_db" in values else {}
-        return told if all(is_finite(value) for value in told.values()) else None  # type: ignore[return-value]
+    def details(self, reference: str | os.PathLike[str]) -> ClipDetails:
+        """Return all that is known of a clip: also how sure its descriptors are, and where its words come from.
+
+        Args:
+            reference: The clip, named as for `get`.
+
+        Raises:
+            ClipNotFoundError: As for `get`, and so for the other errors.
+        """
+        return details_of(self._sidecar(reference))
 
     def list(
         self,

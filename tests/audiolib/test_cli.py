@@ -23,6 +23,7 @@ FIELDS = (
     "transcript language tempo_bpm key loudness_lufs brightness_hz energy onset_density percussive_share "
     "sha256 audio_sha256 license"
 ).split()
+SHOWN = ("recipe", "clipped", "confidence", "segments", "transcription")
 SHORT = ("--duration", "0.2")
 
 
@@ -223,14 +224,15 @@ class TestFind:
 
     def test_show(self, cli: Run) -> None:
         (clip,) = lines(cli("show", "last", "--json"))
-        assert list(clip) == [*FIELDS, "recipe", "clipped"]
+        assert list(clip) == [*FIELDS, *SHOWN]
         text = cli("show", str(clip["id"])[-8:]).stdout
         for part in ("electronic dance", str(clip["id"]), "tiny", "guidance 3"):
             assert part in text
 
     def test_regenerate(self, cli: Run) -> None:
         (clip,) = lines(cli("show", "last", "--json"))
-        del clip["recipe"], clip["clipped"]
+        for name in SHOWN:
+            del clip[name]
         result = cli("regenerate", "last")
         assert "the same tokens and samples, bit for bit" in result.stdout
         same = {"reproduction": {"codes_compared": True, "restored": []}}

@@ -34,7 +34,7 @@ class TestCommandLine:
         assert f"{clipped['samples']:,} of 16,000 samples" in done.stderr
         assert f"by up to {clipped['over_db']:.1f} dB" in done.stderr
         said = f"{clipped['samples']:,} samples over full scale, by up to {clipped['over_db']:.1f} dB"
-        assert f"cut off   {said}" in cli("show", "last").stdout
+        assert f"cut off     {said}" in cli("show", "last").stdout
         done = cli("generate", "calm piano", "--duration", "0.5", "--seed", "1", "--normalize", "peak")
         assert done.exit_code == 0
         assert done.stderr == ""

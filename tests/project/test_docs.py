@@ -141,6 +141,16 @@ def test_the_settings_table_tells_the_defaults(root: Path) -> None:
     assert {name: float(rows[name]) for name in numbers} == numbers
 
 
+def test_every_field_of_the_json_is_told(root: Path) -> None:
+    from audiolib.clip import Clip, SearchHit
+    from audiolib.details import ClipDetails, Transcription
+
+    page = (root / "docs" / "cli.md").read_text()
+    told = set(re.findall(r"`(\w+)`", page[page.index("## JSON") : page.index("## Environment")]))
+    shown = {field.name for cls in (Clip, SearchHit, ClipDetails, Transcription) for field in fields(cls)}
+    assert shown - {"clip"} <= told  # a clip's fields stand beside the others, not in an object
+
+
 def test_the_first_screen_of_the_readme(root: Path) -> None:
     first_screen = "\n".join((root / "README.md").read_text().splitlines()[:30])
     for call in ("make demo", "make test", 'audiolib generate "calm piano"', 'audiolib search "calm piano"'):
