@@ -187,13 +187,16 @@ class FileChecks:
                 repair="It is moved back.",
             )
         again = f"`audiolib regenerate {clip.id}` makes it again."
+        back = (
+            f"`audiolib add` puts it back, from the file it came from or a copy. {_RESTORE.format(clip.id)}"
+        )
         return Finding(
             kind="audio-missing",
             severity="error",
             sentence=f"The audio of clip {clip.id} is gone: {clip.path}.",
             clip_id=clip.id,
             path=clip.path,
-            by_hand=again if sidecar.recipe is not None else _RESTORE.format(clip.id),
+            by_hand=again if sidecar.recipe is not None else back,
         )
 
     def _astray(self, clip: Clip) -> Path | None:

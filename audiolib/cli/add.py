@@ -53,7 +53,7 @@ def add_command(
     except KeyboardInterrupt:
         tally.notices()
         raise KeyboardInterrupt(
-            f"{tally.total:,} files are done. The same command goes on where this one ended."
+            "What was read so far is stored and can be found. The same command goes on where this one ended."
         ) from None
     if tally.added and (transcribe or whisper):  # not unasked: it takes seconds a clip
         _listen(library, tally.added, whisper)

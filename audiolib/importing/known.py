@@ -46,6 +46,7 @@ class KnownSounds:
         self._ids: dict[str, list[str]] = {}
         self._files: dict[str, tuple[int, int, Digests]] = {}
         self._elsewhere: dict[str, Path] = {}
+        self._audio: dict[str, str] = {}
 
     def load(self) -> list[Sidecar]:
         """Read the index, the sidecars that it lacks, and the journal.
@@ -54,13 +55,15 @@ class KnownSounds:
             The sidecars that have no row.
         """
         self._ids.clear()
+        self._audio.clear()
         paths = {path.stem: path for path in self._folder.sidecar_paths()}
         self._elsewhere = {
             clip_id: path for clip_id, path in paths.items() if path != self._usual(clip_id)
         }  # people move files
         rows = self._rows()
-        for clip_id, *digests in zip(rows["id"], rows["sha256"], rows["audio_sha256"], strict=True):
+        for clip_id, audio, *digests in zip(*rows.values(), strict=True):
             if paths.pop(clip_id, None):
+                self._audio[clip_id] = audio
                 self._note(clip_id, digests)
         without_rows = []
         for clip_id, path in paths.items():
@@ -107,12 +110,29 @@ class KnownSounds:
     def id_of(self, digests: Digests) -> str | None:
         """Return the clip that has these bytes or these samples, `None` when there is none.
 
+        Of several one that has its audio comes before those that have lost it.
+
         Args:
             digests: Of a file.
         """
         of_either = (self._ids.get(digest or "", ()) for digest in (digests.file, digests.audio))
-        candidates = (clip_id for ids in of_either for clip_id in ids)
-        return next((clip_id for clip_id in candidates if self.is_there(clip_id)), None)
+        there = [clip_id for ids in of_either for clip_id in ids if self.is_there(clip_id)]
+        whole = (clip_id for clip_id in there if self.has_audio(clip_id))
+        return next(whole, there[0] if there else None)
+
+    def has_audio(self, clip_id: str) -> bool:
+        """Return whether a clip's audio is where its sidecar says; `True` where the sidecar cannot be read.
+
+        Args:
+            clip_id: A ULID.
+        """
+        audio = self._audio.get(clip_id)
+        if audio is not None and (self._folder.root / audio).exists():
+            return True  # the row is asked first: reading ten thousand sidecars would take seconds
+        try:
+            return read_sidecar(self._folder.sidecar_path(clip_id)).clip.path.exists()
+        except (LibraryError, LookupError, OSError):
+            return True
 
     def is_there(self, clip_id: str) -> bool:
         """Return whether a clip of this id has its sidecar.
@@ -197,9 +217,10 @@ class KnownSounds:
         from indexing.errors import IndexingError
         from indexing.store import ClipIndex
 
-        names = ("id", "sha256", "audio_sha256")
+        names = ("id", "path", "sha256", "audio_sha256")
         try:
-            return ClipIndex(self._folder.index).columns(names)
+            found = ClipIndex(self._folder.index).columns(names)
+            return {name: found[name] for name in names}
         except IndexingError as error:
             _log.info("The sidecars are read instead of the index: %s", error)
             return {name: [] for name in names}

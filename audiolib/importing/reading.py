@@ -98,7 +98,7 @@ def check_sound(path: Path) -> None:
         with open_audio(path) as stream:
             _check(stream.container, stream.sampling_rate, stream.channels)
     except AudioError as error:
-        raise NotAddedError(_without_path(str(error), path)) from error
+        raise NotAddedError(without_path(str(error), path)) from error
 
 
 def read_sound(path: Path, *, stopped: Callable[[], bool] = lambda: False) -> Sound:
@@ -129,7 +129,7 @@ def read_sound(path: Path, *, stopped: Callable[[], bool] = lambda: False) -> So
                 analyser.feed(block)
                 frames += len(block)
     except AudioError as error:
-        raise NotAddedError(_without_path(str(error), path)) from error
+        raise NotAddedError(without_path(str(error), path)) from error
     if frames == 0:
         raise NotAddedError("It holds no samples.")
     return Sound(
@@ -183,6 +183,11 @@ def _note(frames: int, promised: int | None, rate: int, *, cut: bool) -> str | N
     )
 
 
-def _without_path(sentence: str, path: Path) -> str:
-    """The path stands beside the sentence, and may hold anything."""
+def without_path(sentence: str, path: Path) -> str:
+    """Return a sentence about a file that does not name it: its path stands beside it, and may hold anything.
+
+    Args:
+        sentence: One that begins with the path.
+        path: The file.
+    """
     return "It" + sentence.removeprefix(os.fspath(path)) if sentence.startswith(os.fspath(path)) else sentence

@@ -15,9 +15,16 @@ from audiolib.catalogue import Catalogue
 from audiolib.crashpoints import crashpoint
 from audiolib.folder import LibraryFolder
 from audiolib.importing.known import Digests, KnownSounds
-from audiolib.importing.reading import NotAddedError, Stopped, check_sound, hash_file, read_sound
+from audiolib.importing.reading import (
+    NotAddedError,
+    Stopped,
+    check_sound,
+    hash_file,
+    read_sound,
+    without_path,
+)
 from audiolib.importing.recipes import origin_in
-from audiolib.importing.scanning import Found, LeftOut, scan
+from audiolib.importing.scanning import Found, LeftOut, is_gone, scan
 from audiolib.importing.storing import ReadFile, store
 from audiolib.importing.values import ImportOptions, ImportOutcome
 from audiolib.requests import Progress
@@ -115,12 +122,12 @@ class Importer:
             self._settle(waiting)
 
     def _settle(self, waiting: list[tuple[ImportOutcome, Sidecar | None]]) -> list[ImportOutcome]:
-        """Rows for the clips that are stored; emptied at once, so that nothing is done twice."""
+        """Rows for the clips that are stored; emptied after that, so that Ctrl+C meanwhile leaves none without."""
         batch = waiting[:]
-        waiting.clear()
         if stored := [sidecar for _, sidecar in batch if sidecar is not None]:
             self._catalogue.add(stored)
             crashpoint("add.row-written")
+        waiting.clear()
         return [outcome for outcome, _ in batch]
 
     def _outcomes(
@@ -141,17 +148,20 @@ class Importer:
     ) -> tuple[ImportOutcome, Sidecar | None]:
         if isinstance(read, LeftOut):
             return ImportOutcome(source=read.path, status=read.status, reason=read.reason), None
+        sidecar = note = None
         if isinstance(read, ReadFile):
             stored = store(self._folder, self._known, read, options, stopped=self._stop.is_set)
-            if isinstance(stored, Sidecar):
+            sidecar, note = stored.sidecar, stored.note
+            if sidecar is not None:
                 crashpoint("add.sidecar-written")
-                clip, note = stored.clip, read.sound.note
-                added = ImportOutcome(source=item.path, status="added", id=clip.id, clip=clip, note=note)
-                return added, stored
-            read = Present(found=read.found, id=stored, digests=read.digests)
+                if stored.new:
+                    clip, note = sidecar.clip, read.sound.note
+                    added = ImportOutcome(source=item.path, status="added", id=clip.id, clip=clip, note=note)
+                    return added, sidecar
+            read = Present(found=read.found, id=stored.id, digests=read.digests)
         if read.digests != self._known.digests_of(read.found):
             self._known.write(read.found, read.digests, clip_id=None)
-        return ImportOutcome(source=item.path, status="present", id=read.id), None
+        return ImportOutcome(source=item.path, status="present", id=read.id, note=note), sidecar
 
     def _read_ahead(self, items: Iterable[Found | LeftOut]) -> Iterator[tuple[Found | LeftOut, Reading]]:
         """The files in order, each with its reading; a few threads read ahead."""
@@ -175,23 +185,24 @@ class Importer:
         if isinstance(item, LeftOut):
             return _done(item)
         digests = self._known.digests_of(item)
-        present = self._known.id_of(digests) if digests else None
-        if digests and present:
-            return _done(Present(found=item, id=present, digests=digests))
-        return pool.submit(self._read, item)
+        present = self._present(item, digests) if digests else None
+        return pool.submit(self._read, item) if present is None else _done(present)
+
+    def _present(self, found: Found, digests: Digests) -> Present | None:
+        """A file that need not be read: a clip has its sound, and has not lost its audio."""
+        clip_id = self._known.id_of(digests)
+        if clip_id is None or not self._known.has_audio(clip_id):
+            return None
+        return Present(found=found, id=clip_id, digests=digests)
 
     def _read(self, found: Found) -> ReadFile | Present | LeftOut:
         """Read one file, in a thread."""
         try:
             return self._read_whole(found)
-        except (NotAddedError, Stopped):
+        except Stopped:
             raise
-        except OSError as error:
-            raise NotAddedError(f"It cannot be read: {error.strerror or error}.") from error
         except Exception as error:  # whatever is wrong with one file must not stop the others
-            _log.debug("Reading %s failed", found.path, exc_info=True)
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise NotAddedError(f"It cannot be read ({reason}).") from error
+            raise NotAddedError(_why_not(found.path, error)) from error
 
     def _read_whole(self, found: Found) -> ReadFile | Present:
         from generation.texts import read_texts
@@ -199,13 +210,28 @@ class Importer:
         check_sound(found.path)  # before gigabytes of something else are hashed
         with found.path.open("rb") as file:
             sha256 = hash_file(file, stopped=self._stop.is_set)
-        digests = Digests(file=sha256, audio=None)
-        if (present := self._known.id_of(digests)) is not None:
-            return Present(found=found, id=present, digests=digests)
+        if (present := self._present(found, Digests(file=sha256, audio=None))) is not None:
+            return present
         sound = read_sound(found.path, stopped=self._stop.is_set)
         texts = read_texts(found.path)
         origin = origin_in(texts.comment)
         return ReadFile(found=found, sha256=sha256, sound=sound, texts=texts, origin=origin)
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    """Why a file could not be read, in a sentence that does not name it."""
+    from generation.errors import AudioError
+
+    if is_gone(path):
+        return "It is gone."
+    if isinstance(error, NotAddedError):
+        return str(error)
+    if isinstance(error, AudioError):
+        return without_path(str(error), path)
+    if isinstance(error, OSError):
+        return f"It cannot be read: {error.strerror or error}."
+    _log.debug("Reading %s failed", path, exc_info=error)
+    return "It cannot be read ({}).".format(f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def _done(item: Present | LeftOut) -> Reading:

@@ -62,6 +62,21 @@ def scan(paths: Sequence[Path], *, library: Path) -> Iterator[Found | LeftOut]:
             yield _file(path, status)
 
 
+def is_gone(path: Path) -> bool:
+    """Return whether there is no file any more where a scan found one.
+
+    Args:
+        path: The file; one that only cannot be looked at is there.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _fresh(path: Path, seen: set[str]) -> bool:
     fresh = str(path) not in seen
     seen.add(str(path))

@@ -1,4 +1,7 @@
-"""A file that was read becomes a clip: copy, sidecar, in this order, and only if its sound is new."""
+"""A file that was read becomes a clip: copy, sidecar, in this order, and only if its sound is new.
+
+Where the clip that has the sound has lost its audio or its sidecar, it gets that back.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,7 +23,8 @@ from audiolib.importing.scanning import Found
 from audiolib.importing.values import ImportOptions
 from audiolib.importing.words import distinct, kept, tags_for, title_for, with_stated
 from audiolib.prompts import slug_of, title_of
-from audiolib.sidecars import Sidecar, write_sidecar
+from audiolib.recovery import known_rows, restore_sidecar
+from audiolib.sidecars import Sidecar, edit_sidecar, read_sidecar, write_sidecar
 from audiolib.transcripts import waiting
 
 if TYPE_CHECKING:
@@ -43,6 +47,23 @@ class ReadFile:
         return Digests(file=self.sha256, audio=self.sound.audio_sha256)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What became of a file.
+
+    Attributes:
+        id: The new clip, or the one that has its sound.
+        sidecar: The clip's, where it was written; its row comes after it.
+        new: Whether it is a new clip.
+        note: What the clip had lost, in a sentence.
+    """
+
+    id: str
+    sidecar: Sidecar | None = None
+    new: bool = False
+    note: str | None = None
+
+
 def store(
     folder: LibraryFolder,
     known: KnownSounds,
@@ -50,8 +71,8 @@ def store(
     options: ImportOptions,
     *,
     stopped: Callable[[], bool],
-) -> Sidecar | str:
-    """Store a file as a clip, all or nothing.
+) -> Stored:
+    """Store a file as a clip, all or nothing; or give what is lost back to the clip that has its sound.
 
     Args:
         folder: The library.
@@ -59,9 +80,6 @@ def store(
         file: The file.
         options: How it is taken in.
         stopped: Asked again and again whether to end.
-
-    Returns:
-        The new clip's sidecar, or the id of the clip that has the same sound.
 
     Raises:
         NotAddedError: The file is not what it was when it was read, or its path cannot be kept.
@@ -83,20 +101,26 @@ def _publish(
     file: ReadFile,
     options: ImportOptions,
     temporary: Path | None,
-) -> Sidecar | str:
+) -> Stored:
     """The part that is done under the lock: look again, name the copy, write the sidecar."""
     known.catch_up()
     if (present := known.id_of(file.digests)) is not None:
-        return present
+        return _present(folder, known, present, file, temporary)
     unfinished = known.unfinished(file.digests)
     left_over = known.audio_files(unfinished) if unfinished else []
+    if unfinished and (row := known_rows(folder, {unfinished}).get(unfinished)) is not None:
+        # Not of a run that was killed, which writes no row: people may have tagged and rated this clip.
+        sidecar = restore_sidecar(folder, left_over[0], unfinished, row=row)
+        if sidecar is not None:
+            return Stored(
+                id=unfinished, sidecar=sidecar, note="The sidecar of that clip was gone; it is back."
+            )
     clip_id = unfinished or _id_for(file.origin, known)
     home = folder.make_month_folder(clip_id)
     words = _words(file, options)
-    audio, sidecar = file.found.path, home / f"{clip_id}.json"
+    audio, path = file.found.path, home / f"{clip_id}.json"
     if temporary is not None:
-        slug = slug_of(words["title"])
-        audio = home / ((f"{clip_id}-{slug}" if slug else clip_id) + _suffix(file))
+        audio = home / _name(clip_id, words["title"], file)
     facts = with_stated(measured(file.sound.analysis), file.texts)
     fields = {name: facts[name] for name in FIELDS}
     clip = Clip(id=clip_id, path=audio, created_at=utc_text(time_of(clip_id)), **words, **fields)
@@ -107,21 +131,56 @@ def _publish(
     crashpoint("add.journal-written")
     try:
         if temporary is not None:
-            os.replace(temporary, audio)
-            sync_folder(home)
-            crashpoint("add.audio-written")
-        written = write_sidecar(
-            sidecar, clip, recipe=recipe, codes=None, reference=temporary is None, more=more
-        )
+            _give_name(temporary, audio)
+        written = write_sidecar(path, clip, recipe=recipe, codes=None, reference=temporary is None, more=more)
     except BaseException:
-        sidecar.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         if temporary is not None:
             audio.unlink(missing_ok=True)
         raise
-    for path in left_over:  # the same sound under the same id, from a run that was killed
-        if path != audio:
-            path.unlink(missing_ok=True)
-    return written
+    for other in left_over:  # the same sound under the same id, from a run that was killed
+        if other != audio:
+            other.unlink(missing_ok=True)
+    return Stored(id=clip_id, sidecar=written, new=True)
+
+
+def _present(
+    folder: LibraryFolder, known: KnownSounds, clip_id: str, file: ReadFile, temporary: Path | None
+) -> Stored:
+    """A clip that has the sound of a file; where its audio is gone, the file takes its place."""
+    if known.has_audio(clip_id):
+        return Stored(id=clip_id)
+    path = folder.sidecar_path(clip_id)
+    sidecar = read_sidecar(path)
+    clip = sidecar.clip
+    if file.sha256 != clip.sha256 and file.sound.audio_sha256 != clip.audio_sha256:
+        return Stored(id=clip_id)  # its row is not what its sidecar is
+    if known.audio_files(clip_id):
+        return Stored(
+            id=clip_id,
+            note="The audio of that clip has another name. `audiolib check --repair` sees to it.",
+        )
+    if temporary is None:
+        place: dict[str, Any] = {"file": None, "reference": str(file.found.path)}
+        note = f"The audio of that clip was gone from {clip.path}; it is this file now."
+    else:
+        same = not sidecar.referenced and clip.path.suffix.lower() == _suffix(file)
+        audio = clip.path if same else path.with_name(_name(clip_id, clip.title, file))
+        _give_name(temporary, audio)
+        place = {"file": audio.name, **({"reference": None} if sidecar.referenced else {})}
+        note = "The audio of that clip was gone; it is back."
+    return Stored(id=clip_id, sidecar=edit_sidecar(path, {**place, "sha256": file.sha256}), note=note)
+
+
+def _give_name(temporary: Path, audio: Path) -> None:
+    os.replace(temporary, audio)
+    sync_folder(audio.parent)
+    crashpoint("add.audio-written")
+
+
+def _name(clip_id: str, title: str, file: ReadFile) -> str:
+    slug = slug_of(title)
+    return (f"{clip_id}-{slug}" if slug else clip_id) + _suffix(file)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ class ImportOutcome:
         id: The clip that it is now, or that has this sound.
         clip: The new clip.
         reason: Why it was skipped or failed, in a sentence.
-        note: Something to know of a file that was added, in a sentence.
+        note: Something to know of a file that was added, or what was put back of a clip that is present.
     """
 
     source: Path

@@ -14,7 +14,7 @@ from typing import Final
 
 from audiolib.errors import InvalidInputError, LibraryBusyError
 from audiolib.importing.run import Importer
-from audiolib.importing.scanning import Found, LeftOut, scan
+from audiolib.importing.scanning import Found, LeftOut, is_gone, scan
 from audiolib.importing.values import ImportOptions, ImportOutcome
 
 INTERVAL: Final = 2.0
@@ -128,6 +128,8 @@ class Watcher:
         try:
             for outcome in self._importer.take(ready, self._options):
                 if outcome.source in stamps:
+                    if outcome.status == "failed" and is_gone(outcome.source):
+                        continue  # no look will see it, unless it comes back
                     self._done[outcome.source] = stamps[outcome.source]
                 yield outcome
         except LibraryBusyError as error:  # the next look takes the rest

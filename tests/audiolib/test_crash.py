@@ -58,6 +58,12 @@ def songs(library: AudioLibrary) -> None:
         save_audio(folder / f"song {number}.wav", tone, 16_000)
 
 
+def lose_audio(library: AudioLibrary) -> None:
+    """Of the FLAC, whose copy is beside the library."""
+    (path,) = (library.path / "audio").rglob("*.flac")
+    path.rename(library.path.parent / "copy.flac")
+
+
 def lose_rows(library: AudioLibrary) -> None:
     shutil.rmtree(library.path / "index")
 
@@ -105,6 +111,11 @@ COMMANDS = {
             "add.row-written": 1,
         },
         prepare=songs,
+    ),
+    "put back": Command(
+        arguments=("add", "{here}/copy.flac", "--json"),
+        points={"add.audio-written": 1, "add.sidecar-written": 1, "add.row-written": 1},
+        prepare=lose_audio,
     ),
     "tag": Command(
         arguments=("tag", "{0}", "{1}", "{2}", "--add", "jazz", "--json"),

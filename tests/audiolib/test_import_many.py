@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -112,6 +113,26 @@ class TestManyFiles:
         rest = add(AudioLibrary(library.path), tmp_path / "in")
         assert [outcome.status for outcome in rest] == ["present"] * 3 + ["added"] * 3
 
+    def test_ctrl_c_while_rows_are_written_leaves_none_without(
+        self, library: AudioLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from audiolib.catalogue import Catalogue
+        from indexing.store import ClipIndex
+
+        write_album(tmp_path / "in", 3)
+        adding = Catalogue.add
+
+        def interrupted(self: Catalogue, sidecars: Any) -> None:
+            monkeypatch.setattr(Catalogue, "add", adding)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Catalogue, "add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            add(library, tmp_path / "in")
+        stored = {clip.id for clip in library.list()}
+        assert len(stored) == 3
+        assert ClipIndex(library.path / "index").ids() == stored
+
     def test_a_long_file_keeps_nobody_waiting(
         self, library: AudioLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -216,6 +237,7 @@ class TestTrouble:
         source = write_sound(tmp_path / "a.wav")
         clip = library.add(source)
         LibraryFolder(library.path).sidecar_path(clip.id).unlink()
+        shutil.rmtree(library.path / "index")  # its row comes last
         again = AudioLibrary(library.path).add(source, title="Another name")
         assert again.id == clip.id
         assert [path.name for path in library.path.glob("audio/*/*.wav")] == [f"{clip.id}-another-name.wav"]

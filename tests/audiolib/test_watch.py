@@ -21,12 +21,19 @@ from sound_files import write_album, write_sound
 from audiolib import AudioLibrary, ImportOutcome
 from audiolib.errors import InvalidInputError, LibraryBusyError
 from audiolib.folder import LibraryFolder
+from audiolib.importing import run
 from audiolib.importing.run import Importer
+from audiolib.importing.scanning import scan
 from audiolib.importing.values import ImportOptions
 from audiolib.importing.watching import Watcher
 from audiolib.settings import Settings
+from generation.errors import AudioError
 
 INTERVAL = 0.05
+
+
+def raise_(error: Exception) -> None:
+    raise error
 
 
 @contextmanager
@@ -142,7 +149,55 @@ def test_files_that_vanish_between_the_looks(
 
     monkeypatch.setattr(Importer, "take", take)
     outcomes = list(library.watch(tmp_path / "in", once=True, interval=INTERVAL))
-    assert [outcome.status for outcome in outcomes] == ["added", "failed", "added"]
+    assert [(outcome.source, outcome.status) for outcome in outcomes] == [
+        (files[0], "added"),
+        (files[2], "added"),
+    ]  # what is gone is no failure
+
+
+def test_a_file_that_was_away_for_a_moment_is_taken(
+    library: AudioLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that is taken out and put in again between two looks."""
+    (file,) = write_album(tmp_path / "in", 1)
+    away = tmp_path / "away.wav"
+    reading = run._why_not
+
+    def back(path: Path, error: Exception) -> str:
+        reason = reading(path, error)
+        threading.Timer(2 * INTERVAL, away.rename, [file]).start()
+        return reason
+
+    def take_out(path: Path) -> None:
+        monkeypatch.undo()
+        monkeypatch.setattr(run, "_why_not", back)
+        file.rename(away)
+
+    monkeypatch.setattr(run, "check_sound", take_out)
+    with watching(library, tmp_path / "in") as outcomes:
+        assert outcomes.get(timeout=30).status == "added"
+
+
+@pytest.mark.parametrize("step", ["check_sound", "hash_file", "read_sound"])
+def test_why_a_file_is_not_taken_names_no_class(
+    library: AudioLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    (file,) = write_album(tmp_path / "in", 1)
+    items = list(scan([file], library=library.path))
+    doing = getattr(run, step)
+
+    def then_it_goes(*arguments: object, **options: object) -> object:
+        done = doing(*arguments, **options)
+        file.unlink(missing_ok=True)
+        return done
+
+    monkeypatch.setattr(run, step, then_it_goes)
+    (outcome,) = library._importer().take(items, ImportOptions())
+    assert (outcome.status, outcome.reason) == ("failed", "It is gone.")
+    monkeypatch.setattr(run, step, lambda *_, **__: raise_(AudioError(f"{file} makes no sense.")))
+    write_album(tmp_path / "in", 1)
+    (outcome,) = library._importer().take(list(scan([file], library=library.path)), ImportOptions())
+    assert outcome.reason == "It makes no sense."
 
 
 def test_a_busy_library_is_tried_again(
