@@ -55,7 +55,8 @@ class RowChecks:
         yield from (
             _table(
                 "wrong-embedder",
-                f"{number} clips have vectors of {name}, the library's embedder is {self._embedder}.",
+                f"{'One clip has' if number == 1 else f'{number:,} clips have'} vectors of {name}, "
+                f"the library's embedder is {self._embedder}.",
             )
             for name, number in strangers.items()
         )

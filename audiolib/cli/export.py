@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from audiolib.cli import output
-from audiolib.cli.filters import filter_options, sort_options
+from audiolib.cli.filters import filter_options, nothing_found, sort_options
 from audiolib.cli.options import json_option, library_option, open_library
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ def export_command(
         output.notice(sentence)
     if as_json:
         output.json_line({**asdict(report), "folder": str(report.folder)})
+    elif report.clips == 0:
+        if not report.left_out:
+            none = "None of the clips can be exported."
+            output.notice(nothing_found(library, filters, otherwise=none))
+        output.notice("Nothing was exported.")
     else:
         added = f"{report.added:,} copied ({output.size(report.bytes)})"
         output.result(f"{output.clips(report.clips)} in {output.short_path(report.folder)}, {added}.")

@@ -10,7 +10,7 @@ from audiolib.errors import InvalidInputError
 from audiolib.selection import SORTS, Condition, filters_of, read_condition
 
 if TYPE_CHECKING:
-    from audiolib import Filters
+    from audiolib import AudioLibrary, Filters
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -82,6 +82,19 @@ def reuse_filter_options(command: Command) -> Command:
         if name in names:
             wrapped = option(wrapped)
     return wrapped  # type: ignore[no-any-return]  # click's decorators give back what they got
+
+
+def nothing_found(library: "AudioLibrary", filters: "Filters | None", *, otherwise: str) -> str:
+    """Return what to say where no clip was selected: why, as far as that is known here.
+
+    Args:
+        library: Where from.
+        filters: By which conditions.
+        otherwise: What it is where there are clips and no conditions; a notice has told more.
+    """
+    if library.count() == 0:
+        return "The library is empty."
+    return "No clip is like that." if filters else otherwise
 
 
 def sort_options(command: Command) -> Command:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from audiolib.cli import output
-from audiolib.cli.filters import filter_options, sort_options
+from audiolib.cli.filters import filter_options, nothing_found, sort_options
 from audiolib.cli.options import json_option, library_option, open_library
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def list_command(
     as_json: bool,
 ) -> None:
     """List the clips, newest first, or those that meet every condition."""
-    clips = open_library(library_path).list(filters=filters, sort=sort, reverse=reverse, limit=limit)
+    library = open_library(library_path)
+    clips = library.list(filters=filters, sort=sort, reverse=reverse, limit=limit)
     if as_json:
         for clip in clips:
             output.json_line(clip.to_json())
@@ -49,7 +50,7 @@ def list_command(
         for clip in clips
     ]
     if not rows:
-        output.notice("No clip is like that." if filters else "The library is empty.")
+        output.notice(nothing_found(library, filters, otherwise="None of the clips can be listed."))
         return
     output.table(
         (

@@ -17,8 +17,8 @@ _FORMAT: Final = 1
 _SYSTEMS_OWN: Final = frozenset({"System Volume Information", "$RECYCLE.BIN", "lost+found", "desktop.ini"})
 
 
-def prepare_target(folder: Path, *, kind: Kind, update: bool, library: Path) -> Path:
-    """Make sure that an export may go to a folder, make it, and mark it as ours.
+def check_target(folder: Path, *, kind: Kind, update: bool, library: Path) -> tuple[Path, bool]:
+    """Make sure that an export may go to a folder; nothing is made or written.
 
     Args:
         folder: Where to; need not exist.
@@ -27,11 +27,11 @@ def prepare_target(folder: Path, *, kind: Kind, update: bool, library: Path) -> 
         library: The library's folder, which the export must not be in.
 
     Returns:
-        The folder, absolute.
+        The folder, absolute, and whether it holds an earlier export.
 
     Raises:
         InvalidInputError: It holds something else, or is in the library.
-        OSError: It cannot be made or written.
+        OSError: It cannot be read.
     """
     root = Path(os.path.abspath(folder.expanduser()))
     if root.resolve().is_relative_to(library.resolve()):
@@ -40,11 +40,23 @@ def prepare_target(folder: Path, *, kind: Kind, update: bool, library: Path) -> 
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(root))
     if root.is_dir():
         _check_content(root, kind=kind, update=update)
+    return root, _earlier_kind(root) is not None
+
+
+def prepare_target(root: Path, *, kind: Kind) -> None:
+    """Make a folder that was checked, and mark it as ours.
+
+    Args:
+        root: The folder, absolute.
+        kind: What is going to be written.
+
+    Raises:
+        OSError: It cannot be made or written.
+    """
     check_writable(root)
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
     write_bytes(root / _MARKER, json.dumps({"format": _FORMAT, "kind": kind}).encode() + b"\n")
-    return root
 
 
 def _check_content(root: Path, *, kind: Kind, update: bool) -> None:

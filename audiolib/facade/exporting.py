@@ -1,14 +1,15 @@
 """Clips that leave as a data set or a playlist."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiolib.clip import Clip
 from audiolib.errors import InvalidInputError
 from audiolib.exporting.export import ExportReport, export_files, export_parquet
-from audiolib.exporting.target import prepare_target
+from audiolib.exporting.target import Kind, check_target, prepare_target
 from audiolib.facade.base import LibraryBase
 from audiolib.requests import Progress
 
@@ -37,7 +38,8 @@ class Exporting(LibraryBase):
 
         Without `parquet` the files lie in `audio/` under names made from their prompts, and `metadata.jsonl` (the
         layout of `audiofolder`) says all that is known of each. Nothing is linked: the library and the export can be
-        changed without one another. However large the export is, a few rows are held in memory at a time.
+        changed without one another. However large the export is, a few rows are held in memory at a time. Where no clip
+        is chosen nothing is written: no folder is made, and an earlier export alone is brought up to date.
 
         Args:
             folder: Where to; new or empty.
@@ -70,16 +72,20 @@ class Exporting(LibraryBase):
         selection = self._finder.select(
             filters=filters, sort=sort, reverse=reverse, limit=limit, broken=broken.append
         )
-        root = prepare_target(
-            Path(folder), kind="parquet" if parquet else "files", update=update, library=self.path
-        )
-        clips = _reported(selection.clips, selection.total, progress)
+        kind: Kind = "parquet" if parquet else "files"
+        root, earlier = check_target(Path(folder), kind=kind, update=update, library=self.path)
+        first = next(selection.clips, None)
+        if first is None and not earlier:
+            return ExportReport(folder=root, clips=0, added=0, bytes=0, left_out=tuple(broken))
+        prepare_target(root, kind=kind)
+        chosen = selection.clips if first is None else chain((first,), selection.clips)
+        clips = _reported(chosen, selection.total, progress)
         if parquet:
             return export_parquet(root, clips, csv_table=csv, left_out=broken)
         return export_files(root, clips, csv_table=csv, playlist=playlist, left_out=broken)
 
 
-def _reported(clips: Iterator[Clip], total: int, progress: Progress | None) -> Iterator[Clip]:
+def _reported(clips: Iterable[Clip], total: int, progress: Progress | None) -> Iterator[Clip]:
     for number, clip in enumerate(clips, start=1):
         yield clip
         if progress is not None:

@@ -102,6 +102,15 @@ class Finding(LibraryBase):
         )
         yield from selection.clips
 
+    def count(self) -> int:
+        """Return how many clips there are, whether indexed or not, and whether their sidecars can be read or not.
+
+        Raises:
+            LibraryError: There is no library, or it is of a newer format.
+        """
+        self._require()
+        return self._folder.count()
+
     def search(
         self,
         query: str,
