@@ -37,9 +37,8 @@ def measure_transformers(
     memory.forget_peak()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = _their_model(config).to(device)
-    tokens = torch.tensor(
-        [FixedTokenizer(config.text_encoder.vocab_size).encode(PROMPT)] * batch, device=device
-    )
+    prompt = FixedTokenizer(config.text_encoder.vocab_size).encode(PROMPT)
+    tokens = torch.tensor([prompt] * batch, device=device)
 
     def run(count: int) -> float:
         start = time.perf_counter()

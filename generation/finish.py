@@ -172,8 +172,7 @@ def finish_sound(
 
     from generation.audio import as_floats
 
-    wanted = finish.resolved()
-    given = np.asarray(audio)
+    wanted, given = finish.resolved(), np.asarray(audio)
     if sampling_rate <= 0 or given.ndim not in (1, 2) or not given.size:
         raise AudioError(f"Audio of shape {given.shape} at {sampling_rate} Hz cannot be finished.")
     samples = np.array(as_floats(given))  # a copy
