@@ -122,7 +122,7 @@ class Curator:
                         try:
                             back.append(read_sidecar(path))
                         except LibraryError as error:
-                            _log.warning("%s", error)
+                            _log.warning("Clip %s is back, but it cannot be used yet. %s", entry.id, error)
                 finally:
                     self._index(back)
                     crashpoint("restore.row-written")

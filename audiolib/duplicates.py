@@ -1,5 +1,7 @@
 """Clips that are there more than once: the same samples, or nearly the same sound. Found and shown, never removed."""
 
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ more; the same prompt with another seed reaches 0.96, other prompts 0.82. MP3 of
 _SAME_LENGTH: Final = 0.25  # seconds: a lossy format may add some, a piece at another tempo adds more
 _LOSSLESS: Final = frozenset({".wav", ".flac", ".aiff", ".aif"})
 _CELLS: Final = 1 << 24  # similarities in memory at once
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,9 @@ def find_duplicates(
 ) -> list[DuplicateGroup]:
     """Find the clips that are there more than once.
 
+    One whose audio is gone, or out of reach on another disk, is passed over: it must not be kept in place of a whole
+    one. How many there are is logged.
+
     Args:
         folder: The library.
         index: Its index.
@@ -109,7 +116,7 @@ def find_duplicates(
     """
     if near is not None and not 0 < near <= 1:
         raise InvalidInputError(f"A similarity of {near:g} makes no sense. Use a number above 0, up to 1.")
-    rows = sorted(_rows(index), key=lambda row: row.rank)
+    rows = sorted(_whole(folder, _rows(index)), key=lambda row: row.rank)
     best: dict[str, _Row] = {}
     links: dict[str, list[tuple[_Row, float, bool]]] = {}
     for row in rows:
@@ -130,6 +137,25 @@ def _rows(index: "ClipIndex") -> list[_Row]:
         _Row(**{**dict(zip(names, values, strict=True)), "tags": len(values[-1] or ())})
         for values in zip(*(found[name] for name in names), strict=True)
     ]
+
+
+def _whole(folder: LibraryFolder, rows: Sequence[_Row]) -> list[_Row]:
+    """The rows of clips whose audio is there."""
+    there = folder.sidecar_folders()
+    stored = [row for row in rows if row.id in there]
+    whole = [row for row in stored if _has_audio(folder, row)]
+    if gone := len(stored) - len(whole):
+        clips = "One clip is passed over: its" if gone == 1 else f"{gone:,} clips are passed over: their"
+        _log.warning("%s audio is not there. `audiolib check` names what is gone.", clips)
+    return whole
+
+
+def _has_audio(folder: LibraryFolder, row: _Row) -> bool:
+    """Whether a clip's audio is where its row says, or else its sidecar, which is slower to ask."""
+    if os.path.isfile(folder.root / row.path):
+        return True
+    clip = _read(folder, row.id)
+    return clip is not None and clip.path.is_file()
 
 
 def _link_near(

@@ -58,7 +58,7 @@ class Finder:
         ids = self._catalogue.select(
             filters=self.resolved(filters), sort=column, descending=descending != reverse, limit=limit
         )
-        self._say_missing(self._catalogue.missing(), "not indexed yet")
+        self.say_missing(self._catalogue.missing(), "not indexed yet")
         return Selection(total=len(ids), clips=self._read(self._paths(ids), broken))
 
     def resolved(self, filters: "Filters | None") -> "Filters | None":
@@ -94,7 +94,13 @@ class Finder:
             except LibraryError as error:
                 (broken or _log.warning)(str(error))
 
-    def _say_missing(self, number: int, what: str) -> None:
+    def say_missing(self, number: int, what: str) -> None:
+        """Log that an answer lacks clips, and what adds them.
+
+        Args:
+            number: How many; nothing is said of none.
+            what: What they are not yet.
+        """
         if number:
             are = "One clip is" if number == 1 else f"{number:,} clips are"
             _log.warning("%s %s. `audiolib index` catches up.", are, what)
@@ -134,7 +140,7 @@ class Finder:
         hits = self._hits(page, limit=limit, explain=explain)
         by_meaning = vector is not None and mode != "keyword"
         waiting = self._catalogue.unsearchable() if by_meaning else self._catalogue.missing()
-        self._say_missing(waiting, "not searchable yet")
+        self.say_missing(waiting, "not searchable yet")
         return hits
 
     def nearest(
@@ -163,7 +169,7 @@ class Finder:
             )
 
         hits = [hit for hit in self._hits(page, limit=limit + 1) if hit.clip.id != without][:limit]
-        self._say_missing(self._catalogue.missing(), "not indexed yet")
+        self.say_missing(self._catalogue.missing(), "not indexed yet")
         return hits
 
     def _vector(self, words: str, *, mode: str, one_off: bool) -> "np.ndarray | None":

@@ -58,7 +58,7 @@ class LibraryStats:
         tempos: By range of tempo, `80-99` for 80 to 99 BPM, slowest first.
         ratings: By rating, `5` first.
         speech: `words`, `no words` and `not transcribed`.
-        not_indexed: Clips that the index does not know yet, so that they are not counted; `None` with filters.
+        not_indexed: Clips that the index does not know yet, so that they are not counted, whatever the filters.
         not_embedded: Clips whose words have no vector yet.
         disk: `None` with filters.
     """
@@ -76,7 +76,7 @@ class LibraryStats:
     tempos: Mapping[str, int]
     ratings: Mapping[str, int]
     speech: Mapping[str, int]
-    not_indexed: int | None
+    not_indexed: int
     not_embedded: int
     disk: DiskUse | None
 
@@ -120,7 +120,7 @@ def collect(folder: LibraryFolder, index: "ClipIndex", filters: "Filters | None"
         tempos={f"{int(n) * TEMPO_STEP}-{int(n + 1) * TEMPO_STEP - 1}": tempos[n] for n in sorted(tempos)},
         ratings={str(rating): ratings[rating] for rating in sorted(ratings, reverse=True)},
         speech={name: speech[value] for value, name in names.items() if speech.get(value)},
-        not_indexed=None if filters else max(0, folder.count() - clips),
+        not_indexed=max(0, folder.count() - (index.count() if filters else clips)),
         not_embedded=found["embedder"].null_count,
         disk=None if filters else disk_use(folder),
     )

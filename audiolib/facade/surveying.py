@@ -48,7 +48,7 @@ class Surveying(LibraryBase):
     def duplicates(
         self, *, near: float | None = None, progress: Progress | None = None
     ) -> list[DuplicateGroup]:
-        """Find clips that are there more than once; nothing is removed.
+        """Find clips that are there more than once; nothing is removed, and what has lost its audio is passed over.
 
         Args:
             near: The least cosine of sound vectors, above 0 up to 1, that counts as the same sound
@@ -64,4 +64,6 @@ class Surveying(LibraryBase):
             IndexingError: The index cannot be read.
         """
         self._require()
-        return find_duplicates(self._folder, self._catalogue.index, near=near, progress=progress)
+        groups = find_duplicates(self._folder, self._catalogue.index, near=near, progress=progress)
+        self._finder.say_missing(self._catalogue.missing(), "not indexed yet")
+        return groups

@@ -20,7 +20,7 @@ from audiolib.duplicates import NEAR_SIMILARITY
 from audiolib.errors import InvalidInputError
 from audiolib.ids import new_id
 from audiolib.recording import read_facts
-from audiolib.sidecars import read_sidecar, write_sidecar
+from audiolib.sidecars import edit_sidecar, read_sidecar, write_sidecar
 from generation.audio import load_audio, resample, save_audio
 from indexing.analysis import analyse
 
@@ -131,6 +131,53 @@ class TestSameSamples:
         assert library.duplicates() == []
 
 
+class TestAudioThatIsGone:
+    """What cannot be heard must not be kept in place of what can."""
+
+    def test_it_is_never_the_one_to_keep(
+        self, library: AudioLibrary, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        best = put(library, tune(1, 0.1), rating=5)
+        second, third = put(library, tune(1, 0.1)), put(library, tune(1, 0.1))
+        best.path.unlink()
+        assert groups(library) == [(second.id, {third.id})]
+        assert "One clip is passed over: its audio is not there." in caplog.text
+        third.path.unlink()
+        assert library.duplicates() == []
+        assert "2 clips are passed over: their audio is not there." in caplog.text
+
+    def test_nor_where_sounds_are_compared(self, library: AudioLibrary) -> None:
+        best, lossy, other = (
+            put(library, tune(1)),
+            put(library, tune(1), ".mp3"),
+            put(library, tune(1), ".ogg"),
+        )
+        best.path.unlink()
+        assert groups(library, NEAR_SIMILARITY) == [(lossy.id, {other.id})]
+
+    def test_a_reference_on_another_disk(self, library: AudioLibrary, tmp_path: Path) -> None:
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        save_audio(disk / "a.wav", tune(1, 0.1), RATE)
+        referenced = library.add(disk / "a.wav", reference=True)
+        library.rate(referenced, 5)
+        copy = put(library, tune(1, 0.1))
+        assert groups(library) == [(referenced.id, {copy.id})]
+        disk.rename(tmp_path / "unplugged")
+        assert groups(library) == []
+
+    def test_a_name_that_only_the_sidecar_knows(self, library: AudioLibrary) -> None:
+        first, second = put(library, tune(1, 0.1)), put(library, tune(1, 0.1))
+        renamed = first.path.rename(first.path.with_name(f"{first.id}-mine.wav"))
+        edit_sidecar(first.path.with_name(f"{first.id}.json"), {"file": renamed.name})
+        assert groups(library) == [(first.id, {second.id})]
+
+    def test_one_that_was_removed_hides_no_others(self, library: AudioLibrary) -> None:
+        first, second, third = (put(library, tune(1, 0.1)) for _ in range(3))
+        first.path.with_name(f"{first.id}.json").unlink()
+        assert groups(library) == [(second.id, {third.id})]
+
+
 class TestSameSound:
     def test_other_clothes_are_found_and_other_tunes_are_not(self, library: AudioLibrary) -> None:
         audio = tune(1)
@@ -222,6 +269,15 @@ class TestCommand:
         assert cli("remove", "-", input=ids).exit_code == 0
         assert [clip.id for clip in library.list()] == [first.id]
         assert cli("duplicates", "--ids", "--json").exit_code == 2
+
+    def test_what_has_no_row_is_told(self, cli: Run, library: AudioLibrary) -> None:
+        put(library, tune(1, 0.1)), put(library, tune(1, 0.1))
+        shutil.rmtree(library.path / "index")
+        result = cli("duplicates")
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "2 clips are not indexed yet. `audiolib index` catches up." in result.stderr
+        assert cli("index").exit_code == 0
+        assert "not indexed" not in cli("duplicates").stderr
 
 
 def test_a_copied_library_finds_the_same(library: AudioLibrary, tmp_path: Path) -> None:

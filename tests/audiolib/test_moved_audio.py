@@ -24,7 +24,9 @@ def clips(library: AudioLibrary) -> list[Clip]:
 
 
 @pytest.mark.parametrize("quick", [False, True])
-@pytest.mark.parametrize("name", ["mine.wav", "My Song.WAV", "../elsewhere/mine.wav", "../elsewhere/{0}-a.wav"])
+@pytest.mark.parametrize(
+    "name", ["mine.wav", "My Song.WAV", "../elsewhere/mine.wav", "../elsewhere/{0}-a.wav"]
+)
 def test_it_goes_back(library: AudioLibrary, clips: list[Clip], name: str, quick: bool) -> None:
     before = documents(library.path)
     (library.path / "audio" / "elsewhere").mkdir()

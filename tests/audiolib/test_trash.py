@@ -96,6 +96,20 @@ class TestRemoveAndRestore:
             library.restore(_common_ending(library))
         assert len(library.trash()) == 4  # two were made up for this
 
+    def test_a_clip_of_a_newer_format_is_back_and_said_so(
+        self, library: AudioLibrary, clips: list[Clip], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sidecar = clips[0].path.with_name(f"{clips[0].id}.json")
+        sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "format": 99}))
+        library.remove(clips[0].id)
+        assert library.restore() == []
+        assert sidecar.exists()
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert said.startswith(
+            f"Clip {clips[0].id} is back, but it cannot be used yet. The sidecar {sidecar} was"
+        )
+        assert said.endswith("Update audiolib to read it.")
+
     def test_a_clip_whose_sidecar_is_damaged(self, library: AudioLibrary, clips: list[Clip]) -> None:
         sidecar = clips[0].path.with_name(f"{clips[0].id}.json")
         sidecar.write_text("{")
