@@ -17,7 +17,6 @@ from indexing.moments import parse_since, parse_until
 
 Range = tuple[float, float]
 
-_INFINITE: Final = (-math.inf, math.inf)
 # Measured tempos lie within 2 % of the true one, loudness within half a unit: "120" is to find 119.4.
 _BPM_TOLERANCE: Final = 0.02
 _LOUDNESS_TOLERANCE: Final = 0.5
@@ -86,7 +85,7 @@ class Filters:
         for name in ("bpm", "loudness"):
             _check_range(getattr(self, name), name)
         _check_range(self._duration(), "duration")
-        if self.rating is not None and not math.isfinite(self.rating):
+        if self.rating is not None and not math.isfinite(_number(self.rating, "rating")):
             raise InvalidQueryError(f"The rating {self.rating} is no number.")
 
     def __bool__(self) -> bool:
@@ -246,12 +245,22 @@ def _check_text(value: str | None, name: str) -> None:
 def _check_range(bounds: Range | None, name: str) -> None:
     if bounds is None:
         return
-    if math.isnan(bounds[0]) or math.isnan(bounds[1]):
+    low, high = (_number(bound, name) for bound in bounds)
+    if math.isnan(low) or math.isnan(high):
         raise InvalidQueryError(f"The {name} to look for is no number. Give one, like 10.")
-    if not bounds[0] <= bounds[1]:
+    if not low <= high:
         raise InvalidQueryError(
-            f"The {name} from {bounds[0]:g} to {bounds[1]:g} is no range: put the lower number first."
+            f"The {name} from {low:g} to {high:g} is no range: put the lower number first."
         )
+
+
+def _number(value: float, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidQueryError(
+            f"The {name} to look for is no number that fits. Give one, like 10."
+        ) from error
 
 
 def _shown(text: str) -> str:

@@ -19,7 +19,8 @@ CORRECTED_WORTH: Final = 0.8
 SMALL_WORTH: Final = 0.25
 # LanceDB may miss the best rows when it is asked for few.
 _LEAST: Final = 100
-_SHORTEST_CORRECTED: Final = 4
+# The longest English words have some thirty letters; what differs by one is twice the letters times the alphabet.
+_SHORTEST_CORRECTED, _LONGEST_CORRECTED = 4, 40
 _MOST_CORRECTED: Final = 6
 _CORRECTIONS: Final = 4
 _SAMPLE: Final = 40
@@ -154,7 +155,8 @@ def _around(tempo: int) -> range:
 def _unknown(rows: Candidates, sought: Sequence[str], found: Sequence[tuple[str, float]]) -> list[str]:
     """The words that no clip has: neither those that were found nor any further down, with or without the filter."""
     # "1970s" is no typo for "1920s".
-    words = [w for w in sought if len(w) >= _SHORTEST_CORRECTED and not any(map(str.isdigit, w))]
+    right = range(_SHORTEST_CORRECTED, _LONGEST_CORRECTED + 1)
+    words = [w for w in sought if len(w) in right and not any(map(str.isdigit, w))]
     missing = _unseen(rows, words, found)[:_MOST_CORRECTED]
     while missing and (found := rows.anywhere(_match(" ".join(missing)), _FEW)):
         left = _unseen(rows, missing, found)

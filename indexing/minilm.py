@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     Batch = tuple[np.ndarray, np.ndarray]  # tokens `(B, T)`, present `(B, T)`
 
-FILES = ("model.safetensors", "config.json", "tokenizer.json")
 BATCH_SIZE = 32
 _MOST_PIECES = 2_048  # in a batch, padding included: what attention needs grows with the square of the length
 DEFAULT_MAX_TOKENS = 256

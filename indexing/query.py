@@ -35,7 +35,7 @@ MODES: Final = ("hybrid", "semantic", "keyword")
 
 # How many of each ranking are fused. Fixed, so that a page shows the same whichever page was asked for before.
 _FUSED: Final = 100
-# Ranked by words alone in blocks of so many.
+# Ranked by words alone: so many at first, then twice as many, and so on.
 _WORDS_AT_ONCE: Final = 1_000
 # Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009) of two rankings, a constant for each,
 # chosen on the tuning half of `python -m indexing.evaluation`. Places by words count as far as some clip has the
@@ -164,10 +164,16 @@ class _Search:
         return self._hits(ids, why, KeywordMatches(ranking=(), worth=(), corrections={}))
 
     def by_words(self, limit: int, offset: int) -> list[Hit]:
-        # What is not wanted is looked for among all of these, so that pages join whatever their size.
-        blocks = -(-(offset + limit) // _WORDS_AT_ONCE)
-        matches = find_words(self._rows, self._words, limit=blocks * _WORDS_AT_ONCE)
-        page = matches.ranking[offset : offset + limit]
+        # Of rows that tie with the last one LanceDB gives any, and what is not wanted comes last among those that were
+        # found: so what a smaller question has found keeps its place, and pages join whatever their size.
+        size, ranking = _WORDS_AT_ONCE, dict[str, float]()
+        while True:
+            matches = find_words(self._rows, self._words, limit=size)
+            ranking |= {id: bm25 for id, bm25 in matches.ranking if id not in ranking}
+            if size >= offset + limit or len(matches.ranking) < size:
+                break
+            size *= 2
+        page = list(ranking.items())[offset : offset + limit]
         why = {id: Explanation(keyword_rank=n, bm25=bm25) for n, (id, bm25) in enumerate(page, offset + 1)}
         return self._hits([id for id, _ in page], why, matches)
 

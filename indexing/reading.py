@@ -129,6 +129,8 @@ class TableReader:
         query = _checked_query(vector)
 
         def find(table: "Table") -> list[FoundRow]:
+            if TEXT_SPACE not in schema.spaces(table.schema):
+                return []
             check_dimension(table, TEXT_SPACE, len(query))
             rows = lookup.nearest(
                 table, TEXT_SPACE, query, where=where, wanted=offset + limit, documents=True
@@ -185,9 +187,10 @@ class TableReader:
         vector = None if near is None else _checked_query(near)
 
         def find(table: "Table") -> list[FoundRow]:
-            if vector is not None:
-                check_dimension(table, TEXT_SPACE, len(vector))
-            return lookup.keyword(table, query, where=where, limit=limit, near=vector, documents=True)
+            compared = vector if TEXT_SPACE in schema.spaces(table.schema) else None
+            if compared is not None:
+                check_dimension(table, TEXT_SPACE, len(compared))
+            return lookup.keyword(table, query, where=where, limit=limit, near=compared, documents=True)
 
         return self._find_words(find)
 

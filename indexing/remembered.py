@@ -8,7 +8,7 @@ import hashlib
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -77,9 +77,11 @@ class _Kept:
                 places = ",".join("?" * len(some))
                 query = f"SELECT key, vector FROM vectors WHERE key IN ({places})"  # noqa: S608  # only places
                 for key, stored in database.execute(query, some):
-                    vector = np.frombuffer(stored, dtype=np.float32)
                     # After a power cut it may hold anything.
-                    if vector.shape == (dimension,) and abs(float(vector @ vector) - 1) < 1e-3:
+                    if not isinstance(stored, bytes) or len(stored) != 4 * dimension:
+                        continue
+                    vector = np.frombuffer(stored, dtype=np.float32)
+                    if abs(float(vector @ vector) - 1) < 1e-3:
                         found[by_key[key]] = vector
         return found
 
@@ -117,4 +119,5 @@ class _Kept:
         except (sqlite3.Error, OSError) as error:
             logger.info("%s was not used: %s", self._path, error)
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-                self._path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    self._path.unlink()

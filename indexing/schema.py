@@ -145,10 +145,12 @@ def vector_field(space: str, dimension: int) -> "pa.Field":
 
 
 def spaces(schema: "pa.Schema") -> dict[str, int]:
-    """The spaces of a table and their dimensions."""
-    found = {TEXT_SPACE: int(schema.field("vector").type.list_size)}
+    """The spaces of a table and their dimensions; the text's may be missing where its column was to be made anew."""
+    found = {}
     for column in schema:
-        if column.name.startswith(_SPACE_PREFIX):
+        if column.name == "vector":
+            found[TEXT_SPACE] = int(column.type.list_size)
+        elif column.name.startswith(_SPACE_PREFIX):
             found[column.name.removeprefix(_SPACE_PREFIX)] = int(column.type.list_size)
     return found
 

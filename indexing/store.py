@@ -1,7 +1,8 @@
 """The table of clips: rows in and out, vectors, upkeep."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -143,13 +144,19 @@ class ClipIndex(TableReader):
             if schema.lacks_facets(rows) and (now := self._open()) and facets.COLUMN in now.schema.names:
                 merge()
 
+        # LanceDB makes a merge again by itself after another one, with rows that were completed before that.
+        with self._alone():
+            lance.retry(self._folder, merge)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Writers of rows and of their column of vectors take turns."""
         from filelock import FileLock
 
         with lance.errors_of(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            # LanceDB makes a merge again by itself after another one, with rows that were completed before that.
             with FileLock(self._folder / _MERGE_LOCK_NAME):
-                lance.retry(self._folder, merge)
+                yield
 
     def _table_for(self, rows: Sequence[IndexRow]) -> "Table":
         """The table, made or fitted so that it can take these rows' vectors."""
@@ -166,8 +173,8 @@ class ClipIndex(TableReader):
         with lance.errors_of(self._folder):
             stored = embedder_of(table)
         if stored is None:
-            return self._with_dimension(table, dimension)
-        if stored != embedder:
+            table = self._with_dimension(dimension)
+        elif stored != embedder:
             raise EmbedderMismatchError(
                 f"The index was made with {stored}, not with {embedder}. "
                 f"Run `audiolib index --rebuild --embedder {embedder}` to embed all clips again."
@@ -175,13 +182,21 @@ class ClipIndex(TableReader):
         check_dimension(table, TEXT_SPACE, dimension)
         return table
 
-    def _with_dimension(self, table: "Table", dimension: int) -> "Table":
-        """Without stored vectors the column is free to change its size."""
-        if schema.spaces(table.schema)[TEXT_SPACE] != dimension:
-            with lance.errors_of(self._folder):
-                table.drop_columns(["vector"])
-                table.add_columns(schema.vector_field(TEXT_SPACE, dimension))
-        return table
+    def _with_dimension(self, dimension: int) -> "Table":
+        """The table with a column for text vectors of a size; without stored vectors it is free to change."""
+
+        def fit() -> "Table":
+            current = self._open() or self._create(schema.arrow_schema(dimension))
+            stored = schema.spaces(current.schema).get(TEXT_SPACE)
+            if stored == dimension or embedder_of(current) is not None:
+                return current
+            if stored is not None:  # None where a process ended between this and the next line
+                current.drop_columns(["vector"])
+            current.add_columns(schema.vector_field(TEXT_SPACE, dimension))
+            return current
+
+        with self._alone():
+            return lance.retry(self._folder, fit)
 
     def _with_space(self, table: "Table", space: str, dimension: int) -> "Table":
         """The table with a column for a space."""

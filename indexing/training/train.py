@@ -84,9 +84,9 @@ class Trainer:
         held = min(plan.held_out, len(bank.spoken) // 5)
         order = np.arange(len(bank.spoken))
         other = np.arange(len(bank.other))
-        quarter = max(1, len(other) // 20)
-        self._learn = (bank.spoken.part(order[held:]), bank.other.part(other[quarter:]))
-        self._held = (bank.spoken.part(order[:held]), bank.other.part(other[:quarter]))
+        apart = max(1, len(other) // 20)
+        self._learn = (bank.spoken.part(order[held:]), bank.other.part(other[apart:]))
+        self._held = (bank.spoken.part(order[:held]), bank.other.part(other[:apart]))
         self.model = Whisper(geometry)
         self.bias = mx.zeros(geometry.rows)
         self.bias[OTHER] = vocabulary.others_bias
@@ -176,13 +176,17 @@ class _Ahead:
         self.source = source
         self._rng = np.random.default_rng([seed, 22])
         self._size = size
-        self._ready: queue.Queue[Tables] = queue.Queue(maxsize=2)
+        self._ready: queue.Queue[Tables | Exception] = queue.Queue(maxsize=2)
         self._done = threading.Event()
         threading.Thread(target=self._fill, daemon=True).start()
 
     def _fill(self) -> None:
         while not self._done.is_set():
-            batch = self.source.draw(self._size, self._rng)
+            batch: Tables | Exception
+            try:
+                batch = self.source.draw(self._size, self._rng)
+            except Exception as error:  # whoever waits for the batch is to have it
+                batch = error
             while not self._done.is_set():
                 try:
                     self._ready.put(batch, timeout=0.2)
@@ -191,7 +195,10 @@ class _Ahead:
                     continue
 
     def __next__(self) -> Batch:
-        return self._ready.get().on_device()
+        batch = self._ready.get()
+        if isinstance(batch, Exception):
+            raise batch
+        return batch.on_device()
 
     def close(self) -> None:
         self._done.set()

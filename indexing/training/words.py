@@ -83,7 +83,7 @@ _TEMPLATES = (
     "{mood} {mood} {sound} and a {mood} {instrument}",
     "it was a {mood} {time} in {time}",
     "goodbye {mood} {person}",
-    "thank you {person} for the {thing}".replace(" for ", " and "),
+    "thank you {person} and the {thing}",
     "the {instrument} is very {mood}",
 )
 

@@ -194,3 +194,36 @@ def test_a_write_beside_the_one_that_adds_facets_has_them(
     stored = {r["id"]: r[facets.COLUMN] for r in table().to_arrow().select(["id", facets.COLUMN]).to_pylist()}
     assert stored["000"][0] == "tag:fresh"
     assert stored["new"][:3] == ["tag:fresh", "model:c/new", "model:new"]
+
+
+def write_as_before(table: Any, rows: list[IndexRow]) -> None:
+    """As a process of an earlier version does, or one that ended before it gave its rows their facets."""
+    table.add(schema.to_arrow(rows, table.schema).drop_columns([facets.COLUMN]))
+
+
+def test_the_index_is_made_when_all_rows_have_facets(
+    index: ClipIndex, row: MakeRow, unit: Unit, table: Callable[[], Any], small_limits: None
+) -> None:
+    rows = rows_of(row, unit, 120)
+    index.upsert(rows[:60])
+    write_as_before(table(), rows[60:90])
+    check_filters(index, 90)
+    index.upsert(rows[90:])  # now it is large
+    assert is_indexed(table())
+    check_filters(index, 120)
+
+
+def test_rows_without_facets_get_them_when_files_are_joined(
+    index: ClipIndex,
+    row: MakeRow,
+    unit: Unit,
+    table: Callable[[], Any],
+    small_limits: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = rows_of(row, unit, 240)
+    index.upsert(rows[:120])
+    write_as_before(table(), rows[120:130])
+    monkeypatch.setattr(upkeep, "_UNINDEXED_KEPT", 50)
+    index.upsert(rows[130:])
+    check_filters(index, 240)

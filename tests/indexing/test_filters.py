@@ -345,7 +345,17 @@ def test_whatever_is_typed_is_read_or_refused(text: str) -> None:
             assert str(error).isprintable()  # noqa: PT017
 
 
-@pytest.mark.parametrize("asked", [{"min_duration": math.nan}, {"bpm": (80, math.nan)}, {"rating": math.nan}])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"min_duration": math.nan},
+        {"bpm": (80, math.nan)},
+        {"rating": math.nan},
+        {"rating": 10**400},
+        {"max_duration": 10**400},
+        {"loudness": ("quiet", "loud")},
+    ],
+)
 def test_what_is_no_number(asked: dict[str, Any]) -> None:
     with pytest.raises(InvalidQueryError, match="no number"):
         Filters(**asked)

@@ -7,12 +7,14 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lancedb
 import numpy as np
 import pytest
 
-from indexing import ClipIndex, IndexDamagedError, IndexingError, IndexRow, lance, schema
+from indexing import ClipIndex, IndexDamagedError, IndexingError, IndexRow, lance, schema, store
+from indexing.query import search
 
 Unit = Callable[..., np.ndarray]
 MakeRow = Callable[..., IndexRow]
@@ -304,3 +306,38 @@ def test_a_full_disk_changes_nothing(
     )
     assert said.startswith("The disk is full")
     assert index.ids() == {"a"}
+
+
+def test_a_process_that_ended_while_the_vectors_column_was_changed(
+    index: ClipIndex, row: MakeRow, unit: Unit, tmp_path: Path
+) -> None:
+    index.upsert([row("a", document="calm piano")])
+    lancedb.connect(tmp_path / "index").open_table("clips").drop_columns(["vector"])
+    assert index.spaces() == {}
+    assert index.search(unit(0)) == []
+    assert [hit.id for hit in search(index, "piano", unit(0))] == ["a"]
+    index.optimise()
+    index.upsert([row("b")])
+    assert index.pending_ids() == ["a", "b"]
+    index.upsert([row("a", document="calm piano", vector=unit(0))])
+    assert [hit.id for hit in index.search(unit(0))] == ["a"]
+
+
+def test_two_first_embeddings_of_another_size(
+    index: ClipIndex, row: MakeRow, unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second process has looked at the table before the first one changed it."""
+    index.upsert([row("a"), row("b")])
+    other = ClipIndex(tmp_path / "index")
+    looked = store.embedder_of
+
+    def look(table: Any) -> str | None:
+        found = looked(table)
+        monkeypatch.setattr(store, "embedder_of", looked)
+        other.upsert([row("a", vector=unit(1))])
+        return found
+
+    monkeypatch.setattr(store, "embedder_of", look)
+    index.upsert([row("b", vector=unit(2))])
+    assert index.pending_ids() == []
+    assert [index.search(unit(n), limit=1)[0].id for n in (1, 2)] == ["a", "b"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexing import ClipIndex, IndexRow
+from indexing import ClipIndex, IndexRow, fulltext, query
 from indexing.errors import InvalidQueryError
 from indexing.query import MODES, Filters, Hit, search
 
@@ -327,3 +327,33 @@ def test_pages_by_words_join_where_something_is_unwanted(
     assert ids(few) == [f"{i:03}" for i in range(120, 130)]
     rest = search(index, "piano without drums", None, mode="keyword", limit=120, offset=10)
     assert ids(few) + ids(rest) == ids(many)
+
+
+@pytest.mark.parametrize("words", ["piano", "piano without drums"])
+def test_pages_by_words_join_beyond_the_first_question(
+    tmp_path: Path, row: Callable[..., IndexRow], monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """Most of them tie, so each larger question to LanceDB gives others of them."""
+    monkeypatch.setattr(query, "_WORDS_AT_ONCE", 100)
+    index = ClipIndex(tmp_path)
+    texts = [f"piano {'drums' if i % 3 else 'violin'}{' of an evening' * (i % 2)}" for i in range(450)]
+    index.upsert([row(f"{i * 7919 % 450:03}", document=text) for i, text in enumerate(texts)])
+    pages = [
+        ids(search(index, words, None, mode="keyword", limit=30, offset=start)) for start in range(0, 480, 30)
+    ]
+    joined = [id for page in pages for id in page]
+    assert sorted(joined) == [f"{i:03}" for i in range(450)]
+    assert joined == ids(search(index, words, None, mode="keyword", limit=1_000))
+
+
+def test_a_word_without_end_is_no_typo(
+    tmp_path: Path, row: Callable[..., IndexRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What differs from it by one letter would be gigabytes."""
+    asked: list[str] = []
+    real = fulltext.spellings
+    monkeypatch.setattr(fulltext, "spellings", lambda word: asked.append(word) or real(word))
+    index = ClipIndex(tmp_path)
+    index.upsert([row("a", document="calm piano")])
+    assert keyword(index, f"{'xqzj' * 500} pianp") == ["a"]
+    assert asked == ["pianp"]

@@ -85,6 +85,16 @@ def spoil_vectors(path: Path) -> None:
     database.close()
 
 
+def cut_vectors(path: Path) -> None:
+    """No blob of numbers, no bytes, nothing at all."""
+    database = sqlite3.connect(path)
+    database.execute(
+        "UPDATE vectors SET vector = CASE number % 3 WHEN 0 THEN x'616263' WHEN 1 THEN 'text' END"
+    )
+    database.commit()
+    database.close()
+
+
 def another_table(path: Path) -> None:
     path.unlink()
     database = sqlite3.connect(path)
@@ -97,13 +107,26 @@ def a_folder(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("damage", [garble, spoil_vectors, another_table, a_folder])
+@pytest.mark.parametrize("damage", [garble, spoil_vectors, cut_vectors, another_table, a_folder])
 def test_damage_costs_time_alone(tmp_path: Path, damage: object) -> None:
     assert callable(damage)
-    vectors = remembered.embed(Counting(), ["a", "b"], tmp_path)
+    vectors = remembered.embed(Counting(), ["a", "b", "c"], tmp_path)
     damage(tmp_path / remembered.FILE_NAME)
     for _ in range(2):
-        np.testing.assert_array_equal(remembered.embed(Counting(), ["a", "b"], tmp_path), vectors)
+        np.testing.assert_array_equal(remembered.embed(Counting(), ["a", "b", "c"], tmp_path), vectors)
+
+
+def test_a_damaged_file_that_cannot_be_removed_is_passed_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered.embed(Counting(), ["a"], tmp_path)
+    garble(tmp_path / remembered.FILE_NAME)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("no")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert remembered.embed(Counting(), ["a"], tmp_path).shape == (1, 8)
 
 
 def test_a_file_that_is_busy_is_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

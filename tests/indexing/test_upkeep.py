@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +275,31 @@ def test_vectors_of_odd_lengths_are_compared_one_by_one(
     index.optimise()
     assert "vector" not in indexes(table())
     assert index.search(vectors[7])[0].id == "007"
+
+
+def test_a_space_of_few_vectors_is_nothing_to_do(
+    index: ClipIndex, row: MakeRow, unit: Unit, table: Callable[[], Any], small_limits: None
+) -> None:
+    """Else every write to a large table would count them, and a process would be started every minute."""
+    index.upsert([row(f"{i:04}", vector=vector) for i, vector in enumerate(clustered(400))])
+    index.put_vectors("clap", {"0007": unit(1), "0009": unit(2)})
+    index.optimise()
+    assert upkeep.due(table()).train == ("space_clap",)
+    assert not upkeep.due(table())
+    index.put_vectors("clap", {f"{i:04}": unit(i) for i in range(350)})
+    assert "space_clap" in indexes(table())
+
+
+def test_old_versions_are_dropped(
+    index: ClipIndex, row: MakeRow, table: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        index.upsert([row("a", rating=number % 5)])
+    before = len(table().list_versions())
+    index.optimise()
+    assert len(table().list_versions()) > before, "readers that began before may finish"
+    monkeypatch.setattr(upkeep, "_VERSIONS_KEPT", timedelta(milliseconds=1))
+    index.upsert([row("b")])
+    index.optimise()
+    assert len(table().list_versions()) < before
+    assert index.ids() == {"a", "b"}

@@ -87,3 +87,14 @@ def test_errors_in_words_are_counted() -> None:
     assert judge.word_errors(said, ("a", "red", "old", "piano")) == 2
     assert judge.word_errors(said, ()) == 3
     assert judge.words_of("The red, RED piano!") == ["the", "red", "red", "piano"]
+
+
+def test_what_goes_wrong_in_the_drawing_thread_is_raised() -> None:
+    class Broken:
+        def draw(self, size: int, rng: np.random.Generator) -> batches.Tables:
+            raise ValueError("nothing to draw from")
+
+    ahead = train._Ahead(Broken(), 2, 0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="nothing to draw from"):
+        next(ahead)
+    ahead.close()
