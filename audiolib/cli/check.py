@@ -68,5 +68,6 @@ def _summary(clips: int, findings: "tuple[Finding, ...]", *, repair: bool) -> st
         f"{len(left):,} to look at" if left else "nothing is wrong" if not mended else "nothing is left"
     )
     mendable = sum(finding.repair is not None for finding in left)
-    hint = f" `audiolib check --repair` mends {mendable:,} of them." if mendable and not repair else ""
+    mends = "it" if len(left) == 1 else f"{mendable:,} of them"
+    hint = f" `audiolib check --repair` mends {mends}." if mendable and not repair else ""
     return ", ".join(parts) + "." + hint

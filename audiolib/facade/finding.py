@@ -184,7 +184,8 @@ class Finding(LibraryBase):
             Hits by falling score, max(0, cosine similarity) of the sounds; the clip itself is not among them.
 
         Raises:
-            InvalidInputError: Both or neither are given, the limit is not above 0, or there is nothing to hear in it.
+            InvalidInputError: Both or neither are given, the limit is not above 0, there is nothing to hear in it, or
+                the file's sample rate makes no sense.
             ClipNotFoundError: Nothing fits the name.
             LibraryError: The clip was not measured yet; there is no library, or it is of a newer format.
             IndexingError: The index cannot be read.

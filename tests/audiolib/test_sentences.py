@@ -56,7 +56,9 @@ class TestOne:
         put_clip(library.path, "calm piano", measured=True)
         library.index()
         embed_otherwise(library, [])
-        assert "One clip has vectors of " in cli("check").stdout
+        said = cli("check").stdout
+        assert "One clip has vectors of " in said
+        assert said.endswith("1 clip checked, 1 to look at. `audiolib check --repair` mends it.\n")
 
     def test_second(self, library: AudioLibrary, clip: Clip) -> None:
         folder = LibraryFolder(library.path)
