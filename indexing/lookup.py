@@ -22,6 +22,8 @@ _PROBES = 40
 # With filters the nearest that pass lie further out. Where they are fewer than wanted, all partitions are searched.
 _FILTERED_PROBES = 80
 _REFINED = 300
+# So few that pass a filter are compared one by one sooner than all partitions are gone through.
+_COMPARED = 2_000
 # Further down the ranking an index loses too many.
 _MOST_BY_INDEX = 1_000
 # An expression with very many literals is slow to plan.
@@ -88,12 +90,12 @@ def _candidates(
     Through the vector index where there is one, which rows that came after it pass by: they are compared as well.
     """
     fetch, total = wanted + 16, max(1, table.count_rows())
-    probes = _PROBES if where is None else _FILTERED_PROBES
+    probes, exact = _PROBES if where is None else _FILTERED_PROBES, False
     while True:
         fetch = min(fetch, total)
         # Declared as the common base of queries.
         search = cast(Any, table.search(query, vector_column_name=column)).distance_type("cosine")
-        if fetch > _MOST_BY_INDEX:
+        if fetch > _MOST_BY_INDEX or exact:
             search = search.bypass_vector_index()
         else:  # without an index this changes nothing
             search = search.nprobes(probes or 1).refine_factor(max(3, _REFINED // fetch))
@@ -101,8 +103,11 @@ def _candidates(
                 search = search.maximum_nprobes(0)
         found = _filtered(table, search, where).select(list(columns)).limit(fetch).to_arrow()
         if len(found) < fetch and where is not None and probes:
-            probes = 0  # few rows pass, so all partitions have to be gone through
-            continue
+            passing = count(table, where)
+            if passing > len(found):
+                probes = 0  # few rows pass, so all partitions have to be gone through
+                exact = passing <= _COMPARED
+                continue
         distances = found["_distance"].to_numpy()
         if len(found) < fetch or fetch == total or distances[-1] > distances[wanted - 1] + _TIE:
             return found
@@ -216,6 +221,13 @@ def similarities(table: "Table", space: str, query: "np.ndarray", ids: Sequence[
         pairs = zip(found["id"].to_pylist(), _compared(found[column], query), strict=True)
         result |= {id: cosine for id, (cosine, _) in pairs if cosine is not None}
     return result
+
+
+def count(table: "Table", where: "Where") -> int:
+    """How many rows pass a filter: 1 to 5 ms of a million by their indexes."""
+    condition = resolved(where, table)
+    filter = condition if condition is None or isinstance(condition, str) else condition.to_sql()
+    return table.count_rows(filter)
 
 
 def _filtered(table: "Table", search: Any, where: "Where | None") -> Any:

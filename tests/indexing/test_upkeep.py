@@ -125,7 +125,9 @@ def test_what_the_index_finds_is_what_an_exact_search_finds(
     assert len(everything) == 1_000, "whoever asks for all gets all, index or not"
 
 
+@pytest.mark.parametrize("compared", [0, 3, 4])
 def test_a_filter_that_few_pass_is_searched_for_everywhere(
+    compared: int,
     index: ClipIndex,
     row: MakeRow,
     table: Callable[[], Any],
@@ -139,6 +141,8 @@ def test_a_filter_that_few_pass_is_searched_for_everywhere(
     index.upsert([row(f"{i:04}", vector=vector, rating=i % 100) for i, vector in enumerate(vectors)])
     table().create_index("vector", config=IvfRq(distance_type="cosine", num_partitions=16), replace=True)
     monkeypatch.setattr(lookup, "_FILTERED_PROBES", 1)
+    monkeypatch.setattr(lookup, "_COMPARED", compared)
+    assert index.nearest(vectors[0], where=col("rating") == lit(700), limit=10) == []
     found = index.nearest(vectors[0], where=col("rating") == lit(7), limit=10)
     expected = sorted(range(7, 400, 100), key=lambda i: -float(vectors[i] @ vectors[0]))
     assert [hit.id for hit in found] == [f"{i:04}" for i in expected]
