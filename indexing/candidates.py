@@ -24,10 +24,14 @@ class Candidates:
         index: Where to look.
         vector: `(D,)` of the query; without one nothing is near.
         where: Only rows that this is true for.
+
+    Attributes:
+        seen: Stems of words that some clip has, whether it passes the filter or not; to be added to.
     """
 
     def __init__(self, index: "ClipIndex", vector: "np.ndarray | None", where: "Where | None") -> None:
         self._index, self._vector, self._where = index, vector, where
+        self.seen = index.seen_words()
         self._texts: dict[str, str] = {}
         self._cosines: dict[str, float | None] = {}
         self._documents: dict[str, Document] = {}

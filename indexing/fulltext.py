@@ -161,16 +161,19 @@ def _unknown(rows: Candidates, sought: Sequence[str], found: Sequence[tuple[str,
     while missing and (found := rows.anywhere(_match(" ".join(missing)), _FEW)):
         left = _unseen(rows, missing, found)
         if len(left) == len(missing):  # these have them in forms that only LanceDB takes for the same
-            return [word for word in left if not rows.anywhere(_match(word), 1)]
+            there = [word for word in left if rows.anywhere(_match(word), 1)]
+            rows.seen.update(map(stem, there))
+            return [word for word in left if word not in there]
         missing = left
     return missing
 
 
 def _unseen(rows: Candidates, words: Sequence[str], found: Sequence[tuple[str, float]]) -> list[str]:
-    """The words that no form of is in the documents of what was found."""
-    documents = rows.documents(id for id, _ in found).values()
-    seen = {stem(word) for document in documents for word in document.words}
-    return [word for word in words if stem(word) not in seen]
+    """The words that no form of is in the documents of what was found, now or in an earlier search."""
+    if any(stem(word) not in rows.seen for word in words):
+        documents = rows.documents(id for id, _ in found).values()
+        rows.seen.update(stem(word) for document in documents for word in document.words)
+    return [word for word in words if stem(word) not in rows.seen]
 
 
 def _corrections(rows: Candidates, missing: Sequence[str]) -> dict[str, tuple[str, ...]]:

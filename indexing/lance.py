@@ -62,12 +62,22 @@ def open_table(folder: Path) -> "Table | None":
     with errors_of(folder):
         table = _connect(folder).open_table(TABLE)
         check_version(table.schema)
-    # Times of files come in steps: another commit may follow in the same one, so a fresh table is opened again.
-    if state is not None and time.time_ns() - state[1] > _SETTLED_NS:
+    if state is not None and _is_settled(state):
         if len(_kept) >= _MOST_KEPT:
             _kept.clear()
         _kept[folder] = (state, table)
     return table
+
+
+def settled_state(folder: Path) -> tuple[int, int] | None:
+    """What a table's next commit changes; None where there is no table, or where one may follow unseen."""
+    state = _state(folder)
+    return state if state is not None and _is_settled(state) else None
+
+
+def _is_settled(state: tuple[int, int]) -> bool:
+    # Times of files come in steps: another commit may follow in the same one, so a fresh table is opened again.
+    return time.time_ns() - state[1] > _SETTLED_NS
 
 
 def _state(folder: Path) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from indexing import lance, lookup, schema, upkeep, whole
 from indexing.errors import EmbedderMismatchError
 from indexing.lookup import FoundRow
 from indexing.schema import TEXT_SPACE, IndexRow
+from indexing.vocabulary import seen_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,10 @@ class TableReader:
         """Ids of the rows without a vector, sorted."""
         columns = self.columns(["id", "embedder"])
         return sorted(i for i, name in zip(columns["id"], columns["embedder"], strict=True) if name is None)
+
+    def seen_words(self) -> set[str]:
+        """Stems of words that some document has, as earlier searches saw; to be added to."""
+        return seen_words(self._folder)
 
     def count(self) -> int:
         """Number of rows."""

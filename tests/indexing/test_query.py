@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexing import ClipIndex, IndexRow, fulltext, query
+from indexing import ClipIndex, IndexRow, fulltext, lance, query
+from indexing.candidates import Candidates
 from indexing.errors import InvalidQueryError
 from indexing.query import MODES, Filters, Hit, search
 
@@ -357,3 +358,21 @@ def test_a_word_without_end_is_no_typo(
     index.upsert([row("a", document="calm piano")])
     assert keyword(index, f"{'xqzj' * 500} pianp") == ["a"]
     assert asked == ["pianp"]
+
+
+def test_words_that_were_seen_are_forgotten_with_the_clips_that_had_them(
+    tmp_path: Path, row: Callable[..., IndexRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the last clip with a misspelt word would keep it from being mended for ever."""
+    monkeypatch.setattr(lance, "_SETTLED_NS", 0)
+    asked: list[str] = []
+    real = Candidates.anywhere
+    monkeypatch.setattr(Candidates, "anywhere", lambda *of: asked.append(str(of[1])) or real(*of))
+    index = ClipIndex(tmp_path)
+    index.upsert([row("right", document="calm piano"), row("wrong", document="calm piamo", kind="imported")])
+    elsewhere = Filters(kind="generated")
+    for times in (1, 1):
+        assert ids(search(index, "piamo", None, mode="keyword", filters=elsewhere)) == []
+        assert len(asked) == times, "the first search has seen the word"
+    index.remove(["wrong"])
+    assert ids(search(index, "piamo", None, mode="keyword", filters=elsewhere)) == ["right"]
