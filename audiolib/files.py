@@ -24,6 +24,8 @@ _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP,
 TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.\w+)?")
 """What `temporary_path` calls files."""
 
+TOLERATED_FRAMES: Final = 4_608
+"""So many samples a header may promise in vain: encoders pad, and headers of lossy files count roughly."""
 OF_THE_SYSTEM: Final = frozenset(
     {".DS_Store", "Thumbs.db", "desktop.ini", ".directory", ".gitignore", ".gitkeep"}
 )

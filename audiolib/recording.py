@@ -13,7 +13,7 @@ from audiolib.clip import Clip
 from audiolib.codes import write_codes
 from audiolib.composer import MadeAudio
 from audiolib.crashpoints import crashpoint
-from audiolib.files import SamplesDigest, file_sha256, temporary_path
+from audiolib.files import TOLERATED_FRAMES, SamplesDigest, file_sha256, temporary_path
 from audiolib.folder import LibraryFolder, utc_text
 from audiolib.ids import new_id, time_of
 from audiolib.prompts import slug_of, title_of
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from generation.clipping import Clipping
 
 COMMENT_FORMAT: Final = 1
-TOLERATED_FRAMES: Final = 4_608
-"""So many samples a header may promise in vain: encoders pad, and headers of lossy files count roughly."""
 
 LINE_KEY: Final = "line"
 """Key of a sidecar, and of the comment in an audio file, that names the line of a file that a clip was made for."""

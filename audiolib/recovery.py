@@ -75,8 +75,8 @@ def known_rows(folder: LibraryFolder, ids: Collection[str]) -> "dict[str, IndexR
 
     found: dict[str, IndexRow] = {}
     try:
-        for rows in ClipIndex(folder.index).rows() if ids else ():
-            found |= {row.id: row for row in rows if row.id in ids}
+        for rows in ClipIndex(folder.index).rows_with(ids):
+            found |= {row.id: row for row in rows}
     except IndexingError as error:
         _log.info("Sidecars are made again without the index: %s", error)
     return found

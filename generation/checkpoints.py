@@ -114,7 +114,7 @@ def held_in(folder: Path) -> str | None:
     """The repository whose files lie in a folder, as far as that is known."""
     try:
         recorded = json.loads((folder / RECORD).read_text(encoding="utf-8"))["repository"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         recorded = None
     if isinstance(recorded, str):
         return recorded
@@ -231,7 +231,7 @@ def list_models() -> list[FoundModel]:
 def _model_type(config: Path) -> str | None:
     try:
         values = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return values.get("model_type") if isinstance(values, dict) else None
 
@@ -246,7 +246,7 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON.") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path} is not a JSON object.")

@@ -27,7 +27,7 @@ _COMPARED = 2_000
 # Further down the ranking an index loses too many.
 _MOST_BY_INDEX = 1_000
 # An expression with very many literals is slow to plan.
-_IDS_AT_ONCE = 1_000
+IDS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,8 +215,8 @@ def similarities(table: "Table", space: str, query: "np.ndarray", ids: Sequence[
 
     column = schema.vector_column(space)
     result: dict[str, float] = {}
-    for start in range(0, len(ids), _IDS_AT_ONCE):
-        some = list(ids[start : start + _IDS_AT_ONCE])
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        some = list(ids[start : start + IDS_AT_ONCE])
         found = columns(table, ["id", column], where=col("id").isin(some))
         pairs = zip(found["id"].to_pylist(), _compared(found[column], query), strict=True)
         result |= {id: cosine for id, (cosine, _) in pairs if cosine is not None}

@@ -1,6 +1,6 @@
 """What is asked of the table of clips: rows, words, neighbours, columns."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -255,6 +255,18 @@ class TableReader:
         if table is not None:
             with lance.errors_of(self._folder):
                 yield from whole.rows(table)
+
+    def rows_with(self, ids: Collection[str]) -> Iterator[list[IndexRow]]:
+        """Yields the rows of some clips in batches; ids without a row are left out."""
+        from lancedb.expr import col
+
+        table = self._open()
+        if table is not None:
+            wanted = sorted(ids)
+            with lance.errors_of(self._folder):
+                for start in range(0, len(wanted), lookup.IDS_AT_ONCE):
+                    some = wanted[start : start + lookup.IDS_AT_ONCE]
+                    yield from whole.rows(table, col("id").isin(some))
 
     def _furnish(self) -> None:
         """Sees to it that the table has its full text index, whoever makes it."""

@@ -11,16 +11,18 @@ from indexing.schema import IndexRow
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    from lancedb.expr import Expr
     from lancedb.table import Table
 
 _BATCH = 2_000
 
 
-def rows(table: "Table") -> Iterator[list[IndexRow]]:
-    """Every row, in batches, with all that is in it: damage to a data file shows only when it is read."""
+def rows(table: "Table", where: "Expr | None" = None) -> Iterator[list[IndexRow]]:
+    """Every row that passes, in batches, with all that is in it: damage to a data file shows only when it is read."""
     import pyarrow as pa
 
-    for batch in table.search().to_batches(_BATCH):
+    search = table.search() if where is None else table.search().where(where)
+    for batch in search.to_batches(_BATCH):
         vectors = [
             name for name in batch.schema.names if pa.types.is_fixed_size_list(batch.schema.field(name).type)
         ]

@@ -17,6 +17,10 @@ from audiolib.sidecars import Sidecar, read_sidecar
 
 REGENERATE = "Move the file away and run `audiolib regenerate {0}`: it makes the same sound again."
 _ADD = "Move it out of the library and add it with `audiolib add`."
+_ALL_BUT_ONE = (
+    "Move all but one of its files out of the library and check again: "
+    "the one that is left gets its sidecar back."
+)
 _RESTORE = "Bring it back from a backup, or remove the clip with `audiolib remove {0}`."
 
 
@@ -282,7 +286,7 @@ class FileChecks:
                 clip_id=clip_id,
                 path=path,
                 repair="It is made again from what the file and the index say." if alone else None,
-                by_hand=None if alone else _ADD,
+                by_hand=None if alone else _ALL_BUT_ONE,
             )
 
     def _by_digest(self, paths: Iterable[Path]) -> dict[str, Path]:

@@ -64,7 +64,7 @@ class KnownSounds:
         for clip_id, audio, *digests in zip(*rows.values(), strict=True):
             if paths.pop(clip_id, None):
                 self._audio[clip_id] = audio
-                self._note(clip_id, digests)
+            self._note(clip_id, digests)  # of a lost sidecar too: see `unfinished`
         without_rows = []
         for clip_id, path in paths.items():
             try:
@@ -153,7 +153,7 @@ class KnownSounds:
         return not self.is_there(clip_id) and next(trash.glob(f"{clip_id}*"), None) is None
 
     def unfinished(self, digests: Digests) -> str | None:
-        """Return the id under which a run that was killed left this sound without a sidecar.
+        """Return the id under which this sound lies without a sidecar: a run was killed, or the sidecar was lost.
 
         Args:
             digests: Of a file; the caller holds the library's lock, so nobody is at it.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from audiolib.errors import AudiolibError
-from audiolib.files import SamplesDigest
+from audiolib.files import TOLERATED_FRAMES, SamplesDigest
 
 if TYPE_CHECKING:
     from indexing.analysis import Analysis
@@ -25,7 +25,6 @@ CONTAINERS: Final = {
 }
 """libsndfile's names of the formats that are taken, and what such files end in here."""
 _CHUNK_BYTES: Final = 1 << 20
-_TOLERATED_FRAMES: Final = 4_608  # decoders of MP3 may cut their padding otherwise than its header counts
 
 
 class NotAddedError(AudiolibError):
@@ -175,7 +174,7 @@ def _check(container: str, sampling_rate: int, channels: int) -> None:
 def _note(frames: int, promised: int | None, rate: int, *, cut: bool) -> str | None:
     if cut:
         return "Its end is missing: it may have been cut short. What is there was added."
-    if promised is None or promised - frames <= _TOLERATED_FRAMES:
+    if promised is None or promised - frames <= TOLERATED_FRAMES:
         return None
     return (
         f"Its header promises {promised / rate:,.1f} s and {frames / rate:,.1f} s are there: "

@@ -111,10 +111,11 @@ def _publish(
     if unfinished and (row := known_rows(folder, {unfinished}).get(unfinished)) is not None:
         # Not of a run that was killed, which writes no row: people may have tagged and rated this clip.
         sidecar = restore_sidecar(folder, left_over[0], unfinished, row=row)
-        if sidecar is not None:
+        if sidecar is not None and _has_sound(sidecar, file):
             return Stored(
                 id=unfinished, sidecar=sidecar, note="The sidecar of that clip was gone; it is back."
             )
+        unfinished, left_over = None, []  # it is another sound by now, and stays what it is
     clip_id = unfinished or _id_for(file.origin, known)
     home = folder.make_month_folder(clip_id)
     words = _words(file, options)
@@ -153,7 +154,7 @@ def _present(
     path = folder.sidecar_path(clip_id)
     sidecar = read_sidecar(path)
     clip = sidecar.clip
-    if file.sha256 != clip.sha256 and file.sound.audio_sha256 != clip.audio_sha256:
+    if not _has_sound(sidecar, file):
         return Stored(id=clip_id)  # its row is not what its sidecar is
     if known.audio_files(clip_id):
         return Stored(
@@ -170,6 +171,11 @@ def _present(
         place = {"file": audio.name, **({"reference": None} if sidecar.referenced else {})}
         note = "The audio of that clip was gone; it is back."
     return Stored(id=clip_id, sidecar=edit_sidecar(path, {**place, "sha256": file.sha256}), note=note)
+
+
+def _has_sound(sidecar: Sidecar, file: ReadFile) -> bool:
+    clip = sidecar.clip
+    return file.sha256 == clip.sha256 or file.sound.audio_sha256 == clip.audio_sha256
 
 
 def _give_name(temporary: Path, audio: Path) -> None:
@@ -224,7 +230,7 @@ def _check_reference(file: ReadFile) -> None:
 
 def _id_for(origin: Origin | None, known: KnownSounds) -> str:
     """A clip that comes back keeps its id where that is free."""
-    if origin is None or origin.id is None or not known.is_free(origin.id):
+    if origin is None or origin.id is None or not known.is_free(origin.id) or known.audio_files(origin.id):
         return new_id()
     return origin.id
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from damages import embed_otherwise, row_of
-from library_files import made
+from library_files import add, made
 from library_stock import findable, make_old, sidecar_of
 from sound_files import write_sound
 
@@ -145,3 +146,62 @@ class TestAudioThatChanged:
         self.mend(library, way)
         assert "was cut short" in caplog.text
         assert library.get(clip.id).duration < clip.duration
+
+
+class TestAdd:
+    """A copy of a clip's file is added while its sidecar is lost."""
+
+    def test_a_clip_that_was_made_here(self, library: AudioLibrary, clip: Clip, tmp_path: Path) -> None:
+        (clip,) = library.rate(clip, 5)
+        copy = Path(shutil.copy(clip.path, tmp_path / f"copy{clip.path.suffix}"))
+        lose(library, clip)
+        (outcome,) = add(AudioLibrary(library.path), copy)
+        assert (outcome.status, outcome.id) == ("present", clip.id)
+        back = library.get(clip.id)
+        assert (back.tags, back.rating) == (clip.tags, 5)
+
+    def test_a_clip_that_was_imported_and_whose_journal_is_gone(
+        self, library: AudioLibrary, tmp_path: Path
+    ) -> None:
+        source = write_sound(tmp_path / "a song.wav")
+        clip = library.add(source, prompt="rain", tags=["field"])
+        before = len(list(library.list()))
+        lose(library, clip)
+        (library.path / "imports.jsonl").unlink()
+        (outcome,) = add(AudioLibrary(library.path), source)
+        assert (outcome.status, outcome.id) == ("present", clip.id)
+        library.index()
+        assert len(list(library.list())) == before
+        assert library.get(clip.id).tags == ("field",)
+
+    def test_audio_that_a_hand_changed_is_not_overwritten(
+        self, library: AudioLibrary, clip: Clip, tmp_path: Path
+    ) -> None:
+        copy = Path(shutil.copy(clip.path, tmp_path / f"copy{clip.path.suffix}"))
+        sound, rate = load_audio(clip.path)
+        save_audio(clip.path, sound[: rate // 2], rate)
+        changed = clip.path.read_bytes()
+        lose(library, clip)
+        (outcome,) = add(AudioLibrary(library.path), copy)
+        assert outcome.status == "added"
+        assert outcome.id != clip.id
+        assert clip.path.read_bytes() == changed
+
+
+def test_single_rows_are_found_by_their_ids(library: AudioLibrary, clip: Clip) -> None:
+    index = ClipIndex(library.path / "index")
+    (found,) = [row for rows in index.rows_with([clip.id, "nobody's"]) for row in rows]
+    assert (found.id, found.tags) == (clip.id, clip.tags)
+    assert list(index.rows_with([])) == []
+
+
+def test_two_files_of_a_lost_sidecar_are_no_reason_to_add_both(library: AudioLibrary, clip: Clip) -> None:
+    lose(library, clip)
+    copy = Path(shutil.copy(clip.path, clip.path.with_name(f"{clip.id}-copy{clip.path.suffix}")))
+    make_old(library.path)
+    told = [f for f in library.check().findings if f.kind == "without-sidecar"]
+    assert len(told) == 2
+    assert all("all but one" in (f.by_hand or "") for f in told)
+    copy.rename(library.path.parent / copy.name)
+    library.check(repair=True)
+    assert library.get(clip.id).tags == clip.tags

@@ -130,8 +130,9 @@ class TestFinding:
             find_model()
         snapshot = cache(tiny_folder, here / "hf", PREFERRED)
         assert find_model().path == snapshot
-        (path / RECORD).write_text("[]")
-        assert find_model(PREFERRED).path == path
+        for nothing in ("[]", "[" * 200_000):
+            (path / RECORD).write_text(nothing)
+            assert find_model(PREFERRED).path == path
 
     def test_the_starter_is_nobody_elses(self, here: Path, tiny_folder: Path) -> None:
         bundled = place(tiny_folder, here / "generation" / "_bundled" / "starter")
