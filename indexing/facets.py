@@ -17,18 +17,18 @@ _TAG: Final = "tag:"
 _MODEL: Final = "model:"
 _TAG_EDGE: Final = "\n"  # no tag holds one
 
-_BUCKETS_SQL: Final = ", ".join(
-    f"coalesce({sql}, '{_TAG}')"
-    for sql in (*buckets.MOMENT_SQL, *(sql for scale in buckets.SCALES.values() for sql in scale.sql()))
-)
-# The facets of rows that were written before there was this column, from what has always been stored.
-SQL: Final = (
-    f"array_remove_all(array_distinct(array_concat("
-    f"string_to_array('{_TAG}' || replace(btrim(coalesce(tag_text, ''), chr(10)), chr(10), chr(10) || '{_TAG}'), "
-    f"chr(10)), make_array(coalesce('{_MODEL}' || nullif(model, ''), '{_TAG}'), "
-    f"CASE WHEN model > '' AND strpos(model, chr(10)) = 0 THEN '{_MODEL}' || split_part(model, '/', -1) "
-    f"ELSE '{_TAG}' END, {_BUCKETS_SQL}))), '{_TAG}')"
-)
+
+def sql() -> str:
+    """The facets of rows that were written before there was this column, from what has always been stored."""
+    of_scales = (expression for scale in buckets.SCALES.values() for expression in scale.sql())
+    in_buckets = ", ".join(f"coalesce({part}, '{_TAG}')" for part in (*buckets.MOMENT_SQL, *of_scales))
+    return (
+        f"array_remove_all(array_distinct(array_concat("
+        f"string_to_array('{_TAG}' || replace(btrim(coalesce(tag_text, ''), chr(10)), chr(10), "
+        f"chr(10) || '{_TAG}'), chr(10)), make_array(coalesce('{_MODEL}' || nullif(model, ''), '{_TAG}'), "
+        f"CASE WHEN model > '' AND strpos(model, chr(10)) = 0 THEN '{_MODEL}' || split_part(model, '/', -1) "
+        f"ELSE '{_TAG}' END, {in_buckets}))), '{_TAG}')"
+    )
 
 
 def of_row(row: Mapping[str, Any]) -> list[str]:

@@ -131,9 +131,9 @@ def _join(table: "Table") -> None:
 
 def _add_facets(table: "Table") -> None:
     if facets.COLUMN in table.schema.names:
-        table.update(where=_WITHOUT_FACETS, values_sql={facets.COLUMN: facets.SQL})
+        table.update(where=_WITHOUT_FACETS, values_sql={facets.COLUMN: facets.sql()})
     else:
-        table.add_columns({facets.COLUMN: facets.SQL})
+        table.add_columns({facets.COLUMN: facets.sql()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def test_sql_says_the_same_of_every_value(tmp_path: Path) -> None:
         ]
     )
     table = lancedb.connect(tmp_path).create_table("rows", pa.Table.from_pylist(rows, schema=columns))
-    table.add_columns({"found": facets.SQL})
+    table.add_columns({"found": facets.sql()})
     for row in table.to_arrow().to_pylist():
         assert sorted(row.pop("found")) == sorted(facets.of_row(row)), row
 

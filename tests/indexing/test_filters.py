@@ -368,7 +368,7 @@ def test_facets_of_earlier_tables_are_the_same(folder: Path, clips: list[dict[st
     columns = {name: kind for name, kind in COLUMNS.items() if name not in ("id", "facets")}
     earlier = pa.Table.from_pylist(rows, pa.schema(columns))
     table = lancedb.connect(folder).create_table("earlier", earlier, mode="overwrite")
-    table.add_columns({"facets": facets.SQL})
+    table.add_columns({"facets": facets.sql()})
     stored = table.to_arrow()["facets"].to_pylist()
     assert [set(some) for some in stored] == [set(facets.of_row(clip)) for clip in clips]
     assert all(len(some) == len(set(some)) for some in stored)
